@@ -1,0 +1,114 @@
+package v1alpha1
+
+// The types of a FlexRegistration's conditions.
+const (
+	// ConditionReady is True while the certificate that the gateway serves with is valid and its renewal is on
+	// course, and False when somebody should act.
+	ConditionReady = "Ready"
+	// ConditionCertificateValid is True while no certificate that a running pod may hold has expired.
+	ConditionCertificateValid = "CertificateValid"
+	// ConditionRenewed is True while no renewal is due, and False from when one is due until it has succeeded.
+	ConditionRenewed = "Renewed"
+	// ConditionRolledOut is True while the gateway's pods use the registration in the Secret.
+	ConditionRolledOut = "RolledOut"
+	// ConditionReconciling exists, and is True, while the operator is at work or waits for an object to appear.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled exists, and is True, when nothing will change until somebody acts.
+	ConditionStalled = "Stalled"
+)
+
+// The reasons of Ready. Where a reason says why a renewal is held up, Renewed has it too; Reconciling and
+// Stalled always share Ready's reason. docs/conditions.md has the cause and the remedy of each.
+const (
+	// ReasonScheduled: all is well, the renewal is planned for status.renewalTime.
+	ReasonScheduled = "Scheduled"
+	// ReasonSuspended: spec.suspend is set.
+	ReasonSuspended = "Suspended"
+
+	// ReasonRenewing: a renewal has been claimed and is under way.
+	ReasonRenewing = "Renewing"
+	// ReasonRenewalInterrupted: an operator stopped in the middle of a renewal; it is repeated when that
+	// attempt has ended for sure.
+	ReasonRenewalInterrupted = "RenewalInterrupted"
+	// ReasonPublishing: a renewed registration is being written to the gateway's Secret.
+	ReasonPublishing = "Publishing"
+	// ReasonRollingOut: the gateway's pods are being replaced.
+	ReasonRollingOut = "RollingOut"
+
+	// ReasonTargetNotFound: the Deployment that spec.targetRef names does not exist.
+	ReasonTargetNotFound = "TargetNotFound"
+	// ReasonSecretNotFound: the Secret that holds the registration does not exist.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonCredentialsNotFound: the Secret that spec.credentialsRef names does not exist.
+	ReasonCredentialsNotFound = "CredentialsNotFound"
+
+	// ReasonVolumeNotFound: the Deployment has no volume "registration", or does not mount spec.secretRef's Secret.
+	ReasonVolumeNotFound = "VolumeNotFound"
+	// ReasonRegistrationInvalid: the Secret holds no registration that can be used.
+	ReasonRegistrationInvalid = "RegistrationInvalid"
+	// ReasonSecretImmutable: the Secret that holds the registration is immutable.
+	ReasonSecretImmutable = "SecretImmutable"
+	// ReasonAnypointHostNotAllowed: the registration's control plane is not one that credentials may go to.
+	ReasonAnypointHostNotAllowed = "AnypointHostNotAllowed"
+	// ReasonCredentialsIncomplete: the credentials Secret lacks a key.
+	ReasonCredentialsIncomplete = "CredentialsIncomplete"
+	// ReasonRecordRefused: the Secret with the record's name was not written by the operator, or is broken.
+	ReasonRecordRefused = "RecordRefused"
+	// ReasonClusterChanged: the record was written in another cluster.
+	ReasonClusterChanged = "ClusterChanged"
+	// ReasonDuplicate: another FlexRegistration renews, or has renewed, the same certificate.
+	ReasonDuplicate = "Duplicate"
+	// ReasonReverted: an older certificate has reappeared in the gateway's Secret.
+	ReasonReverted = "Reverted"
+
+	// ReasonCredentialsRejected: Anypoint refused the credentials.
+	ReasonCredentialsRejected = "CredentialsRejected"
+	// ReasonMFARequired: the user has multi-factor authentication, which flexctl can't pass.
+	ReasonMFARequired = "MFARequired"
+	// ReasonMissingScope: the credentials lack a permission.
+	ReasonMissingScope = "MissingScope"
+	// ReasonRequestRefused: Anypoint refused the renewal for another reason.
+	ReasonRequestRefused = "RequestRefused"
+	// ReasonRateLimited: Anypoint's rate limit was reached.
+	ReasonRateLimited = "RateLimited"
+	// ReasonPlatformUnavailable: Anypoint could not be reached, or answered with a server error.
+	ReasonPlatformUnavailable = "PlatformUnavailable"
+	// ReasonRenewalTimedOut: flexctl did not end within its deadline.
+	ReasonRenewalTimedOut = "RenewalTimedOut"
+	// ReasonFlexctlUnusable: there is no flexctl, or it lacks the renew command.
+	ReasonFlexctlUnusable = "FlexctlUnusable"
+	// ReasonFlexctlFailed: flexctl failed in a way that is not known.
+	ReasonFlexctlFailed = "FlexctlFailed"
+	// ReasonResultInvalid: what flexctl wrote is no renewal of the registration.
+	ReasonResultInvalid = "ResultInvalid"
+	// ReasonUnresolvedAttempts: too many attempts ended without an answer from the platform.
+	ReasonUnresolvedAttempts = "UnresolvedAttempts"
+
+	// ReasonRolloutFailed: the gateway's new pods did not become available in time.
+	ReasonRolloutFailed = "RolloutFailed"
+	// ReasonRestartRequired: spec.rollout.policy is Never and pods still run with an older registration.
+	ReasonRestartRequired = "RestartRequired"
+	// ReasonForbidden: the Kubernetes API refused a request of the operator.
+	ReasonForbidden = "Forbidden"
+
+	// ReasonCertificateExpired: a certificate that running pods hold has expired.
+	ReasonCertificateExpired = "CertificateExpired"
+)
+
+// The other reasons of CertificateValid, Renewed and RolledOut.
+const (
+	// ReasonValid, of CertificateValid: no certificate in use has expired.
+	ReasonValid = "Valid"
+	// ReasonExpired, of CertificateValid: a certificate in use has expired.
+	ReasonExpired = "Expired"
+	// ReasonNotYetValid, of CertificateValid: the certificate's validity has not begun.
+	ReasonNotYetValid = "NotYetValid"
+	// ReasonUpToDate, of Renewed: no renewal is due.
+	ReasonUpToDate = "UpToDate"
+	// ReasonDue, of Renewed: a renewal is due and about to start, or held up as Ready's reason says.
+	ReasonDue = "Due"
+	// ReasonComplete, of RolledOut: the pods run with the registration in the Secret, or there are none.
+	ReasonComplete = "Complete"
+	// ReasonUnknown: the registration could not be inspected.
+	ReasonUnknown = "Unknown"
+)

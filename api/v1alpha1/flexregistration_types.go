@@ -1,0 +1,295 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Annotations that the operator reads from a FlexRegistration or writes to a gateway's pod template.
+const (
+	// AnnotationRenew, on a FlexRegistration, asks for one renewal now. The value is free (a date, a ticket);
+	// each new value is one request. It is handled once, and noted in status.lastHandledRequest.
+	AnnotationRenew = "gateway.flexops.dev/renew"
+
+	// AnnotationConfirmCluster, on a FlexRegistration, confirms that this cluster may go on renewing a
+	// registration whose record was written in another cluster. The value is this cluster's identity, which
+	// the condition's message names.
+	AnnotationConfirmCluster = "gateway.flexops.dev/confirm-cluster"
+
+	// AnnotationRegistration, on the pod template of a gateway, names the certificate that its pods were
+	// started for: "<fingerprint>-<sequence>". A change of it rolls the Deployment.
+	AnnotationRegistration = "gateway.flexops.dev/registration"
+)
+
+// FlexRegistrationSpec says which gateway's registration is kept valid, and how.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.targetRef) || has(self.secretRef)",message="name the gateway: set targetRef.name to its Deployment, or secretRef.name to the Secret that holds its registration"
+type FlexRegistrationSpec struct {
+	// targetRef names the gateway's Deployment. Its volume called "registration" names the Secret that holds
+	// the registration, unless secretRef does. The Deployment is rolled when the registration has changed.
+	// +optional
+	TargetRef *TargetReference `json:"targetRef,omitempty"`
+
+	// secretRef names the Secret that holds the registration. It is found from the Deployment where absent.
+	// Without targetRef, every Deployment in the namespace that mounts this Secret is the gateway.
+	// +optional
+	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
+
+	// credentialsRef names a Secret with the Anypoint credentials for renewing: the keys client-id and
+	// client-secret of a connected app (scopes Read Servers, Manage Servers and View Organization), or
+	// username and password of a user without multi-factor authentication. It is only ever read.
+	// +required
+	CredentialsRef LocalReference `json:"credentialsRef"`
+
+	// renewal says when the registration is renewed.
+	// +optional
+	Renewal RenewalSpec `json:"renewal,omitempty,omitzero"`
+
+	// rollout says how the gateway's pods come to use a changed registration. A running replica never reloads
+	// the file.
+	// +optional
+	Rollout RolloutSpec `json:"rollout,omitempty,omitzero"`
+
+	// suspend stops every write for this gateway: nothing is renewed, published or rolled. Its certificate is
+	// still watched and told.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// TargetReference names a workload in the FlexRegistration's namespace.
+type TargetReference struct {
+	// kind of the workload. Default: Deployment, the only one that is supported.
+	// +kubebuilder:validation:Enum=Deployment
+	// +optional
+	Kind string `json:"kind,omitempty"`
+
+	// name of the workload.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+}
+
+// SecretKeyReference names a key of a Secret in the FlexRegistration's namespace.
+type SecretKeyReference struct {
+	// name of the Secret.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+
+	// key of the Secret that holds the registration file. Default: the key that the Deployment's volume maps
+	// to registration.yaml, or else registration.yaml. The second file of a split registration is found at
+	// the key certificate.yaml of the same Secret.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$')",message="write the name of a key of the Secret, such as registration.yaml: letters, digits, '-', '_' and '.'"
+	// +optional
+	Key string `json:"key,omitempty"`
+}
+
+// LocalReference names an object in the FlexRegistration's namespace.
+type LocalReference struct {
+	// name of the object.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+}
+
+// RenewalPolicy says who starts a renewal.
+// +kubebuilder:validation:Enum=Automatic
+type RenewalPolicy string
+
+// RenewalAutomatic renews as soon as the renewal time has come.
+const RenewalAutomatic RenewalPolicy = "Automatic"
+
+// RenewalSpec says when the registration is renewed.
+type RenewalSpec struct {
+	// policy says who starts a renewal. Default: Automatic.
+	// +optional
+	Policy RenewalPolicy `json:"policy,omitempty"`
+
+	// before is how long before the certificate's expiry it is renewed: a duration from 1h to 17520h (two
+	// years), such as 720h. Default: 720h. Never more than a third of the certificate's lifetime; the
+	// effective value is in status.renewBefore.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('1h') && duration(self) <= duration('17520h')",message="write a duration from 1h to 17520h in hours, minutes and seconds, such as 720h for thirty days"
+	// +optional
+	Before *metav1.Duration `json:"before,omitempty"`
+}
+
+// RolloutPolicy says who restarts the gateway's pods.
+// +kubebuilder:validation:Enum=Automatic;Never
+type RolloutPolicy string
+
+const (
+	// RolloutAutomatic rolls the gateway's Deployments when the registration has changed.
+	RolloutAutomatic RolloutPolicy = "Automatic"
+	// RolloutNever leaves the restart to a person, and says so in conditions until it was done.
+	RolloutNever RolloutPolicy = "Never"
+)
+
+// RolloutSpec says how the gateway's pods come to use a changed registration.
+type RolloutSpec struct {
+	// policy says who restarts the gateway's pods. Default: Automatic.
+	// +optional
+	Policy RolloutPolicy `json:"policy,omitempty"`
+
+	// timeout is how long a rollout may take before it counts as failed: a duration from 10s to 24h. Default:
+	// the Deployment's progressDeadlineSeconds without progress, as Kubernetes counts it.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="write a duration from 10s to 24h in hours, minutes and seconds, such as 15m"
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// FlexRegistrationStatus is what was recorded and observed. It holds no key material and no credentials, and
+// everything in it is made anew from the cluster where it is lost.
+type FlexRegistrationStatus struct {
+	// observedGeneration is the metadata.generation of the spec that this status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, CertificateValid, Renewed, RolledOut, Reconciling, Stalled.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// gateway is what the registration says of the gateway.
+	// +optional
+	Gateway *GatewayStatus `json:"gateway,omitempty"`
+
+	// secretRef is the Secret and key in which the registration was found.
+	// +optional
+	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
+
+	// certificate is the gateway's client certificate, as the Secret holds it.
+	// +optional
+	Certificate *CertificateStatus `json:"certificate,omitempty"`
+
+	// renewBefore is how long before its expiry the certificate is renewed, after defaults and limits.
+	// +optional
+	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
+
+	// renewalTime is when the certificate is to be renewed.
+	// +optional
+	RenewalTime *metav1.Time `json:"renewalTime,omitempty"`
+
+	// lastRenewalTime is when the operator last renewed the registration.
+	// +optional
+	LastRenewalTime *metav1.Time `json:"lastRenewalTime,omitempty"`
+
+	// failedAttempts counts the failed attempts to renew the present certificate.
+	// +optional
+	FailedAttempts int32 `json:"failedAttempts,omitempty"`
+
+	// nextAttemptTime is when a failed renewal is tried again, at the latest.
+	// +optional
+	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
+
+	// refusedCredentials names the version (UID and resourceVersion) of the credentials Secret that Anypoint
+	// refused. No gateway that shares the Secret tries it again until it changes or a day has passed.
+	// +optional
+	RefusedCredentials string `json:"refusedCredentials,omitempty"`
+
+	// rollout is the newest rollout that the operator asked for.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
+	// lastHandledRequest is the value of the gateway.flexops.dev/renew annotation that was handled last.
+	// +optional
+	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
+}
+
+// GatewayStatus is what the registration says of the gateway.
+type GatewayStatus struct {
+	// agentID is the gateway's id on Anypoint Platform, a UUID.
+	// +optional
+	AgentID string `json:"agentID,omitempty"`
+	// name of the gateway on Anypoint Platform.
+	// +optional
+	Name string `json:"name,omitempty"`
+	// anypointURL is the control plane that the gateway is registered with.
+	// +optional
+	AnypointURL string `json:"anypointURL,omitempty"`
+}
+
+// CertificateStatus describes a client certificate.
+type CertificateStatus struct {
+	// serialNumber in upper-case hexadecimal, as `openssl x509 -serial` prints it.
+	// +optional
+	SerialNumber string `json:"serialNumber,omitempty"`
+	// fingerprint is the SHA-256 digest of the certificate, in lower-case hexadecimal.
+	// +optional
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// notBefore is the start of its validity.
+	// +optional
+	NotBefore metav1.Time `json:"notBefore,omitempty,omitzero"`
+	// notAfter is the end of its validity.
+	// +optional
+	NotAfter metav1.Time `json:"notAfter,omitempty,omitzero"`
+	// previousFingerprint is that of the certificate which this one replaced.
+	// +optional
+	PreviousFingerprint string `json:"previousFingerprint,omitempty"`
+}
+
+// RolloutStatus describes a rollout.
+type RolloutStatus struct {
+	// sequence grows by one with each rollout; together with the fingerprint it is the annotation
+	// gateway.flexops.dev/registration on the pod template.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+	// fingerprint of the certificate that the pods were rolled for.
+	// +optional
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// startTime is when the rollout was decided.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+	// completed says that every replica was seen updated and available.
+	// +optional
+	Completed bool `json:"completed,omitempty"`
+	// deployments names the gateway's Deployments.
+	// +listType=atomic
+	// +optional
+	Deployments []string `json:"deployments,omitempty"`
+}
+
+// FlexRegistration keeps the platform registration of one self-managed Flex Gateway valid: it is renewed
+// before its certificate expires, written back to its Secret, and the gateway's Deployment is rolled.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=flexreg,categories=flexops
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the certificate is valid and its renewal on course"
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.certificate.notAfter`,description="When the certificate expires"
+// +kubebuilder:printcolumn:name="Renews",type=string,JSONPath=`.status.renewalTime`,description="When the certificate is renewed"
+// +kubebuilder:printcolumn:name="Gateway",type=string,JSONPath=`.status.gateway.name`,description="The gateway's name on Anypoint Platform"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52",message="choose a metadata.name of at most 52 characters: names of objects that belong to it are made from it"
+type FlexRegistration struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the object's standard metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+
+	// spec says which gateway's registration is kept valid, and how.
+	// +required
+	Spec FlexRegistrationSpec `json:"spec"`
+
+	// status is what was recorded and observed.
+	// +optional
+	Status FlexRegistrationStatus `json:"status,omitempty,omitzero"`
+}
+
+// FlexRegistrationList is a list of FlexRegistrations.
+//
+// +kubebuilder:object:root=true
+type FlexRegistrationList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []FlexRegistration `json:"items"`
+}
