@@ -1,0 +1,115 @@
+// Package renewal is the policy: from what was observed and the time, it decides the one next step for a
+// gateway's registration. It is pure: it reads no clock, no cluster and no platform.
+package renewal
+
+import "time"
+
+// Observation is what was seen of one gateway in one moment.
+type Observation struct {
+	// What the FlexRegistration asks for. Before 0 stands for DefaultBefore, RolloutTimeout 0 for what the
+	// Deployments' own progress deadline says, RenewRequest "" for no request.
+	Suspended      bool
+	Before         time.Duration
+	RolloutNever   bool
+	RolloutTimeout time.Duration
+	RenewRequest   string
+
+	// Unreadable says why nothing can be inspected; nil where the registration was read.
+	Unreadable *Finding
+	// Excluded says why the operator must keep its hands off a registration that it can read.
+	Excluded *Finding
+	// Blocked says why a renewal could not be carried out, whether or not one is due.
+	Blocked *Finding
+	// Refused says that the credentials were refused for another gateway that shares them.
+	Refused *Refusal
+
+	// Certificate is the one in the gateway's Secret, Standing how it relates to the record's newest.
+	Certificate Certificate
+	Standing    Standing
+	// SecretChanged is when the gateway's Secret was last written, by the API server's clock.
+	SecretChanged time.Time
+
+	// Cluster is the identity of this cluster, "" where it can't be told.
+	Cluster string
+	// Record is what the operator has recorded; its zero value at the first sight of a gateway.
+	Record Record
+	// Credentials is the version of the credentials Secret.
+	Credentials string
+
+	// Deployments are the gateway's, in the order in which they are rolled.
+	Deployments []Deployment
+}
+
+// Finding is something that stands in the way, in the words of a condition.
+type Finding struct {
+	State   State
+	Message string
+}
+
+// Refusal is a finding that counts until a moment.
+type Refusal struct {
+	Finding
+	Until time.Time
+}
+
+// Certificate is a gateway's client certificate. The fields are those of registration.Certificate.
+type Certificate struct {
+	SerialNumber string    `json:"serialNumber"`
+	Fingerprint  string    `json:"fingerprint"`
+	NotBefore    time.Time `json:"notBefore"`
+	NotAfter     time.Time `json:"notAfter"`
+}
+
+// Standing is how the registration in the gateway's Secret relates to the newest one recorded.
+type Standing int
+
+const (
+	// Same certificate.
+	Same Standing = iota
+	// Newer: somebody else has renewed.
+	Newer
+	// Older: not published yet, or put back.
+	Older
+	// Reregistered: it belongs to another agent id.
+	Reregistered
+)
+
+// Deployment is one of the gateway's Deployments.
+type Deployment struct {
+	Name string
+	// Annotation is the value of the registration annotation on its pod template.
+	Annotation string
+	// Complete: every replica is updated and available, and no old one is left.
+	Complete bool
+	// Failed: the Deployment exceeded its own progress deadline.
+	Failed bool
+	// OldPods counts pods whose containers started before the Secret was last written. It is only filled in
+	// where a person restarts the pods.
+	OldPods int
+	// Message is what the Deployment says of its progress.
+	Message string
+}
+
+// ServingUntil is when the first of the certificates expires that running pods may hold.
+func (o Observation) ServingUntil() time.Time {
+	until := o.Certificate.NotAfter
+	if held := o.held(); held != nil && held.NotAfter.Before(until) {
+		until = held.NotAfter
+	}
+	return until
+}
+
+// held is a certificate other than the Secret's that pods may still hold, or nil.
+func (o Observation) held() *Certificate {
+	switch {
+	case o.Standing == Older:
+		// Pods that start now take the Secret's; those that run may have either.
+		return nil
+	case o.Record.unrolled():
+		held := o.Record.heldAfterNewest()
+		return &held
+	case o.Record.Rollout.pending():
+		return &o.Record.Rollout.Held
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package renewal
+
+import (
+	"fmt"
+	"time"
+)
+
+// Record is what must survive the operator: it is kept in a Secret beside the registrations themselves. Its
+// methods return changed copies; nothing is done until the copy is stored.
+type Record struct {
+	// Newest and Previous are read from the recorded registrations.
+	Newest   Certificate `json:"-"`
+	Previous Certificate `json:"-"`
+
+	// Cluster is the identity of the cluster in which the record is used.
+	Cluster string `json:"cluster"`
+	// Intent is a renewal that was started and whose outcome is not recorded.
+	Intent *Intent `json:"intent,omitempty"`
+	// Attempts are those since the last success.
+	Attempts Attempts `json:"attempts,omitzero"`
+	// Renewed is the last successful renewal.
+	Renewed Renewed `json:"renewed,omitzero"`
+	// HandledRequest is the renewal request that was handled last.
+	HandledRequest string `json:"handledRequest,omitempty"`
+	// Rollout is the newest one.
+	Rollout Rollout `json:"rollout"`
+}
+
+// Intent says that somebody is asking the platform to renew a certificate.
+type Intent struct {
+	// Fingerprint of the certificate that is being renewed.
+	Fingerprint string    `json:"fingerprint"`
+	Attempt     int       `json:"attempt"`
+	Since       time.Time `json:"since"`
+	// By names the operator's process.
+	By string `json:"by"`
+}
+
+// Attempts to renew one certificate.
+type Attempts struct {
+	// Fingerprint of the certificate; attempts for another one don't count.
+	Fingerprint string `json:"fingerprint"`
+	// Failed counts those that failed, Unresolved those whose outcome on the platform is not known.
+	Failed     int `json:"failed"`
+	Unresolved int `json:"unresolved"`
+	// The newest failure: what it was, when, in scrubbed words, and when it may be repeated.
+	State   State     `json:"state,omitempty"`
+	Message string    `json:"message,omitempty"`
+	Last    time.Time `json:"last,omitzero"`
+	Next    time.Time `json:"next,omitzero"`
+	// Refused is the version of the credentials that were refused, where a change of them ends the wait.
+	Refused string `json:"refused,omitempty"`
+	// Request is the renewal request that stood when it was made.
+	Request string `json:"request,omitempty"`
+}
+
+// Renewed is a successful renewal.
+type Renewed struct {
+	Fingerprint string    `json:"fingerprint"`
+	Time        time.Time `json:"time"`
+}
+
+// Rollout of the pods to a certificate.
+type Rollout struct {
+	// Sequence grows by one with each rollout; 0 where none was needed yet.
+	Sequence int64 `json:"sequence"`
+	// Fingerprint of the newest certificate that was seen in the gateway's Secret.
+	Fingerprint string `json:"fingerprint"`
+	// Started is when the rollout was decided, Published when the Secret was written (the API server's clock).
+	Started   time.Time `json:"started,omitzero"`
+	Published time.Time `json:"published,omitzero"`
+	Completed bool      `json:"completed,omitempty"`
+	// Held is the earliest-expiring certificate that pods may hold until the rollout is complete.
+	Held Certificate `json:"held,omitzero"`
+}
+
+// Annotation is the value that the pod template carries after this rollout, "" where there was none.
+func (r Rollout) Annotation() string {
+	if r.Sequence == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s-%d", r.Fingerprint, r.Sequence)
+}
+
+func (r Rollout) pending() bool { return r.Sequence > 0 && !r.Completed }
+
+// Exists says whether the gateway was seen before.
+func (r Record) Exists() bool { return r.Newest.Fingerprint != "" }
+
+// unrolled says that the newest registration was never seen in the gateway's Secret.
+func (r Record) unrolled() bool { return r.Exists() && r.Rollout.Fingerprint != r.Newest.Fingerprint }
+
+// AttemptsFor returns the attempts to renew a certificate.
+func (r Record) AttemptsFor(fingerprint string) Attempts {
+	if r.Attempts.Fingerprint != fingerprint {
+		return Attempts{Fingerprint: fingerprint}
+	}
+	return r.Attempts
+}
+
+// Seen records the first sight of a gateway, whose pods are taken to run with what its Secret holds.
+func (r Record) Seen(c Certificate) Record {
+	r.Newest = c
+	r.Rollout = Rollout{Fingerprint: c.Fingerprint}
+	return r
+}
+
+// Adopted records a registration that somebody else has made. What it replaces stays as the previous one.
+func (r Record) Adopted(c Certificate) Record {
+	r.Previous, r.Newest = r.Newest, c
+	r.Intent, r.Attempts = nil, Attempts{}
+	return r
+}
+
+// Claimed records that a renewal is about to start. An intent that is still open is counted as unresolved.
+func (r Record) Claimed(c Certificate, request, by string, now time.Time) Record {
+	r.Attempts = r.AttemptsFor(c.Fingerprint)
+	if r.Intent != nil && r.Intent.Fingerprint == c.Fingerprint {
+		r.Attempts.Unresolved++
+		r.Attempts.Failed++
+	}
+	r.Attempts.Request = request
+	r.Intent = &Intent{Fingerprint: c.Fingerprint, Attempt: r.Attempts.Failed + 1, Since: now, By: by}
+	return r
+}
+
+// Succeeded records a renewed certificate.
+func (r Record) Succeeded(c Certificate, request string, now time.Time) Record {
+	r = r.Adopted(c)
+	r.Renewed = Renewed{Fingerprint: c.Fingerprint, Time: now}
+	if request != "" {
+		r.HandledRequest = request
+	}
+	return r
+}
+
+// Failed records a failed renewal and when it may be repeated.
+func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
+	r.Intent = nil
+	a := r.AttemptsFor(c.Fingerprint)
+	a.Failed++
+	if f.Unresolved {
+		a.Unresolved++
+	}
+	a.State, a.Message, a.Last = f.State, f.Message, now
+	a.Next = now.Add(f.Retry.delay(a.Failed, c.NotAfter.Sub(now)))
+	a.Refused = ""
+	if f.Retry == RetryOnChange {
+		a.Refused = f.Credentials
+	}
+	r.Attempts = a
+	return r
+}
+
+// Published records that the newest registration stands in the gateway's Secret, as which the pods are now to
+// be rolled. changed is when the Secret was written.
+func (r Record) Published(changed, now time.Time) Record {
+	r.Rollout = Rollout{
+		Sequence:    r.Rollout.Sequence + 1,
+		Fingerprint: r.Newest.Fingerprint,
+		Started:     now,
+		Published:   changed,
+		Held:        r.heldAfterNewest(),
+	}
+	return r
+}
+
+// heldAfterNewest is the earliest-expiring certificate that pods may hold when a rollout to the newest starts.
+func (r Record) heldAfterNewest() Certificate {
+	held := r.Previous
+	if r.Rollout.pending() && r.Rollout.Held.NotAfter.Before(held.NotAfter) {
+		held = r.Rollout.Held
+	}
+	return held
+}
+
+// RolledOut records that the rollout is complete.
+func (r Record) RolledOut() Record {
+	r.Rollout.Completed = true
+	r.Rollout.Held = Certificate{}
+	return r
+}
