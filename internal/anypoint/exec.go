@@ -1,0 +1,211 @@
+package anypoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/flexops/flex-registration-operator/internal/registration"
+)
+
+// maxOutput bounds, in bytes, how much of flexctl's output is kept. The rest is read and dropped.
+const maxOutput = 64 << 10
+
+// directoryPrefix starts the names of the private directories; the process id follows.
+const directoryPrefix = "flex-registration-operator-"
+
+// Exec renews by running a flexctl on this machine.
+type Exec struct {
+	// Flexctl is the program's path, or its name on the PATH.
+	Flexctl string
+	// Hosts are the control planes that credentials may be sent to, as host or host:port.
+	Hosts []string
+	// Supervisor, where set, is a command that runs Supervise with the arguments that follow it. It ends
+	// flexctl together with its children when this process dies (Linux).
+	Supervisor []string
+	// Directory in which private directories are made. Default: one in memory where the system has it.
+	Directory string
+}
+
+// Renew runs `flexctl registration renew` on the registration alone, in a directory that only this process can
+// read and that is gone afterwards. flexctl is ended, with its children, when the context is.
+func (e *Exec) Renew(ctx context.Context, old *registration.Registration, credentials Credentials) (*registration.Registration, error) {
+	if err := old.CheckHost(e.Hosts); err != nil {
+		return nil, &Error{Class: HostNotAllowed, Detail: err.Error()}
+	}
+	program, err := exec.LookPath(e.Flexctl)
+	if err != nil {
+		return nil, &Error{Class: FlexctlUnusable, Detail: fmt.Sprintf("there is no program %q to run: set --flexctl to the path of flexctl", e.Flexctl)}
+	}
+	directory, err := os.MkdirTemp(e.directory(), fmt.Sprintf("%s%d-", directoryPrefix, os.Getpid()))
+	if err != nil {
+		return nil, &Error{Class: FlexctlFailed, Detail: "making a private directory for flexctl: " + pathless(err)}
+	}
+	defer func() { _ = os.RemoveAll(directory) }()
+	input, result := filepath.Join(directory, "old", registration.DefaultKey), filepath.Join(directory, "new")
+	for _, d := range []string{filepath.Dir(input), result} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			return nil, &Error{Class: FlexctlFailed, Detail: "making a private directory for flexctl: " + pathless(err)}
+		}
+	}
+	if err := os.WriteFile(input, old.Marshal(), 0o600); err != nil {
+		return nil, &Error{Class: FlexctlFailed, Detail: "writing the registration for flexctl: " + pathless(err)}
+	}
+
+	arguments := append([]string{"registration", "renew", "--output-directory=" + result}, credentials.flags()...)
+	if failure := e.run(ctx, directory, credentials, program, append(arguments, input)...); failure != nil {
+		return nil, failure
+	}
+	return readResult(result)
+}
+
+// run runs the program and returns nil where it exited with status 0.
+func (e *Exec) run(ctx context.Context, directory string, credentials Credentials, program string, arguments ...string) *Error {
+	line := append(append([]string{}, e.Supervisor...), program)
+	line = append(line, arguments...)
+	command := exec.CommandContext(ctx, line[0], line[1:]...) //nolint:gosec // The program is the administrator's, no shell is involved.
+	command.Dir = directory
+	command.Env = environment(directory)
+	output := &boundedBuffer{}
+	command.Stdout, command.Stderr = output, output
+	isolate(command)
+	// Children that hold the output open must not hold up the operator.
+	command.WaitDelay = 2 * time.Second
+	err := runWithParentDeath(command)
+	killGroup(command)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &Error{Class: TimedOut, Unresolved: true, Detail: fmt.Sprintf("flexctl was ended before it had finished (%s): %s", context.Cause(ctx), scrub(output.String(), credentials))}
+	case errors.As(err, &exit):
+		return classify(exit.ProcessState.String(), output.String(), credentials)
+	case errors.Is(err, exec.ErrWaitDelay):
+		return nil // flexctl itself has exited with 0; what it left running was ended.
+	default:
+		return &Error{Class: FlexctlUnusable, Detail: "starting flexctl: " + pathless(err)}
+	}
+}
+
+// readResult reads what flexctl wrote. Where it is unusable, the platform may have renewed all the same.
+func readResult(directory string) (*registration.Registration, error) {
+	data := map[string][]byte{}
+	for _, name := range []string{registration.DefaultKey, registration.CertificateKey} {
+		content, err := readFile(filepath.Join(directory, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, &Error{Class: ResultInvalid, Unresolved: true, Detail: "reading what flexctl wrote: " + pathless(err)}
+		}
+		data[name] = content
+	}
+	if len(data) == 0 {
+		return nil, &Error{Class: ResultInvalid, Unresolved: true, Detail: "flexctl reported success but wrote no registration"}
+	}
+	renewed, err := registration.Parse(data, registration.DefaultKey)
+	if err != nil {
+		return nil, &Error{Class: ResultInvalid, Unresolved: true, Detail: "flexctl reported success but what it wrote is no registration: " + err.Error()}
+	}
+	return renewed, nil
+}
+
+// readFile reads a regular file of at most one byte more than a registration may have.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
+	f, err := os.Open(path) //nolint:gosec // The path is in our own private directory.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, registration.MaxSize+1))
+}
+
+// Sweep removes private directories that processes which no longer run have left behind.
+func (e *Exec) Sweep() error {
+	entries, err := os.ReadDir(e.directory())
+	if err != nil {
+		return fmt.Errorf("looking for directories that an earlier operator left behind: %w", err)
+	}
+	owner := regexp.MustCompile(`^` + directoryPrefix + `(\d+)-`)
+	var errs []error
+	for _, entry := range entries {
+		match := owner.FindStringSubmatch(entry.Name())
+		if match == nil || !entry.IsDir() {
+			continue
+		}
+		// One with our own process id is an earlier process's too: in a container the id is always the same.
+		if pid, err := strconv.Atoi(match[1]); err == nil && pid != os.Getpid() && alive(pid) {
+			continue
+		}
+		errs = append(errs, os.RemoveAll(filepath.Join(e.directory(), entry.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Exec) directory() string {
+	if e.Directory != "" {
+		return e.Directory
+	}
+	return memoryDirectory()
+}
+
+// environment passes on what a program needs to reach the platform, and nothing else of the operator's.
+func environment(home string) []string {
+	env := []string{"HOME=" + home, "TMPDIR=" + home, "PATH=" + os.Getenv("PATH")}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		for _, n := range []string{name, strings.ToLower(name)} {
+			if v, ok := os.LookupEnv(n); ok {
+				env = append(env, n+"="+v)
+			}
+		}
+	}
+	return env
+}
+
+// pathless drops the path, which names our private directory, from a file system error.
+func pathless(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Op + ": " + path.Err.Error()
+	}
+	return err.Error()
+}
+
+// boundedBuffer keeps the first maxOutput bytes.
+type boundedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if room := maxOutput - b.text.Len(); room > 0 {
+		b.text.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}
+
+func (b *boundedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
