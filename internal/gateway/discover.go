@@ -1,0 +1,156 @@
+// Package gateway knows what belongs to a gateway in the cluster: its Deployments, the Secret that holds its
+// registration, and the operator's record of it.
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/registration"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// FieldOwner is the field manager of everything that the operator writes.
+const FieldOwner = client.FieldOwner("flex-registration-operator")
+
+// registrationVolume is what the vendor's chart calls the volume that mounts the registration.
+const registrationVolume = "registration"
+
+// Gateway is what a FlexRegistration speaks of.
+type Gateway struct {
+	Namespace string
+	// SecretName and Key say where the registration file is.
+	SecretName, Key string
+	// Deployments are the gateway's, by name.
+	Deployments []appsv1.Deployment
+	// Others names Deployments that mount the Secret without being the gateway's.
+	Others []string
+}
+
+// Discover finds the gateway that a FlexRegistration speaks of. A finding says what is missing in the cluster, an
+// error that it could not be looked up.
+func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistration) (*Gateway, *renewal.Finding, error) {
+	g := &Gateway{Namespace: fr.Namespace}
+	if ref := fr.Spec.SecretRef; ref != nil {
+		g.SecretName, g.Key = ref.Name, ref.Key
+	}
+	var target *appsv1.Deployment
+	if ref := fr.Spec.TargetRef; ref != nil {
+		target = &appsv1.Deployment{}
+		if err := c.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: ref.Name}, target); apierrors.IsNotFound(err) {
+			return nil, finding(v1alpha1.ReasonTargetNotFound, "Deployment %s does not exist in namespace %s: create it, or correct spec.targetRef.name", ref.Name, fr.Namespace), nil
+		} else if err != nil {
+			return nil, nil, fmt.Errorf("getting Deployment %s/%s: %w", fr.Namespace, ref.Name, err)
+		}
+		if found := g.secretFrom(target); found != nil {
+			return nil, found, nil
+		}
+	}
+	var all appsv1.DeploymentList
+	if err := c.List(ctx, &all, client.InNamespace(fr.Namespace)); err != nil {
+		return nil, nil, fmt.Errorf("listing Deployments of namespace %s: %w", fr.Namespace, err)
+	}
+	for _, d := range all.Items {
+		key, mounts := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
+		switch {
+		case target != nil && d.Name == target.Name:
+			g.Deployments = append(g.Deployments, d)
+		case mounts && target == nil:
+			g.Deployments = append(g.Deployments, d)
+			if g.Key == "" {
+				g.Key = key
+			}
+		case mounts:
+			g.Others = append(g.Others, d.Name)
+		}
+	}
+	slices.SortFunc(g.Deployments, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(g.Others)
+	if g.Key == "" {
+		g.Key = registration.DefaultKey
+	}
+	return g, nil, nil
+}
+
+// secretFrom takes the Secret, or its key, from the volumes of the target.
+func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
+	volumes := target.Spec.Template.Spec.Volumes
+	if g.SecretName == "" {
+		i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
+		if i < 0 {
+			return finding(v1alpha1.ReasonVolumeNotFound, "Deployment %s has no volume named %q: set spec.secretRef.name to the Secret that holds its registration", target.Name, registrationVolume)
+		}
+		if g.SecretName = secretName(volumes[i]); g.SecretName == "" {
+			return finding(v1alpha1.ReasonVolumeNotFound, "the volume %q of Deployment %s is not from one Secret: set spec.secretRef.name to the Secret that holds its registration and that the Deployment mounts", registrationVolume, target.Name)
+		}
+	}
+	key, mounts := mountedKey(volumes, g.SecretName)
+	if !mounts {
+		return finding(v1alpha1.ReasonVolumeNotFound, "Deployment %s does not mount Secret %s: correct spec.secretRef.name, or the Deployment's volumes", target.Name, g.SecretName)
+	}
+	if g.Key == "" {
+		g.Key = key
+	}
+	return nil
+}
+
+// secretName returns the only Secret that a volume is made from, or "".
+func secretName(v corev1.Volume) string {
+	if v.Secret != nil {
+		return v.Secret.SecretName
+	}
+	name := ""
+	if v.Projected != nil {
+		for _, source := range v.Projected.Sources {
+			if source.Secret == nil {
+				continue
+			}
+			if name != "" && name != source.Secret.Name {
+				return ""
+			}
+			name = source.Secret.Name
+		}
+	}
+	return name
+}
+
+// mountedKey says whether one of the volumes is made from the Secret, and which of its keys becomes the file
+// registration.yaml: "" where the volume doesn't map keys.
+func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool) {
+	visit := func(name string, items []corev1.KeyToPath) {
+		if name != secret {
+			return
+		}
+		mounts = true
+		for _, item := range items {
+			if key == "" && (item.Path == registration.DefaultKey || strings.HasSuffix(item.Path, "/"+registration.DefaultKey)) {
+				key = item.Key
+			}
+		}
+	}
+	for _, v := range volumes {
+		if v.Secret != nil {
+			visit(v.Secret.SecretName, v.Secret.Items)
+		}
+		if v.Projected != nil {
+			for _, source := range v.Projected.Sources {
+				if source.Secret != nil {
+					visit(source.Secret.Name, source.Secret.Items)
+				}
+			}
+		}
+	}
+	return key, mounts
+}
+
+func finding(reason, format string, args ...any) *renewal.Finding {
+	return &renewal.Finding{State: renewal.State(reason), Message: fmt.Sprintf(format, args...)}
+}

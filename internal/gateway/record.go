@@ -1,0 +1,179 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/registration"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+const (
+	// RecordType is the type of the Secrets that hold records. A Secret's type can't be changed, so nobody's
+	// Secret turns into a record by accident.
+	RecordType corev1.SecretType = "gateway.flexops.dev/record"
+	// recordPrefix begins the names of records.
+	recordPrefix = "flexreg-record-"
+	// maxRecord bounds a record, in bytes.
+	maxRecord = 256 << 10
+
+	recordState    = "state.json"
+	recordNewest   = "newest.yaml"
+	recordPrevious = "previous.yaml"
+)
+
+// Record is what the operator remembers of a gateway, in a Secret of its own beside the gateway's.
+type Record struct {
+	renewal.Record
+	// Newest and Previous are the registrations alone, without the user's documents; nil where there is none.
+	Newest, Previous *registration.Registration
+
+	stored *corev1.Secret
+}
+
+// state is the JSON in a record. It names the Secret that the record is about.
+type state struct {
+	Secret string `json:"secret"`
+	Key    string `json:"key"`
+	renewal.Record
+}
+
+// RecordName is the name of the record of a gateway's Secret and key.
+func RecordName(secret, key string) string {
+	sum := sha256.Sum256([]byte(secret + "\x00" + key))
+	return recordPrefix + hex.EncodeToString(sum[:8])
+}
+
+// LoadRecord reads the record of a gateway; an empty one where there is none. A finding says why the Secret with
+// the record's name is not a record.
+func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *renewal.Finding, error) {
+	name := RecordName(g.SecretName, g.Key)
+	secret := &corev1.Secret{}
+	if err := r.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: name}, secret); apierrors.IsNotFound(err) {
+		return &Record{}, nil, nil
+	} else if err != nil {
+		return nil, nil, fmt.Errorf("getting the record, Secret %s/%s: %w", g.Namespace, name, err)
+	}
+	record, err := decode(secret, g)
+	if err != nil {
+		return &Record{}, finding(v1alpha1.ReasonRecordRefused, "Secret %s can't be used as the record of this gateway: %v. "+
+			"Nothing is renewed without it: keep a copy of it and delete it, or restore it", name, err), nil
+	}
+	return record, nil, nil
+}
+
+// decode reads a record. Its errors carry no content.
+func decode(secret *corev1.Secret, g *Gateway) (*Record, error) {
+	size := 0
+	for _, v := range secret.Data {
+		size += len(v)
+	}
+	switch {
+	case secret.Type != RecordType:
+		return nil, fmt.Errorf("its type is not %s, so it was not written by the operator", RecordType)
+	case size > maxRecord:
+		return nil, fmt.Errorf("it is larger than %d bytes", maxRecord)
+	}
+	var s state
+	if json.Unmarshal(secret.Data[recordState], &s) != nil {
+		return nil, fmt.Errorf("its %s is not valid", recordState)
+	}
+	if s.Secret != g.SecretName || s.Key != g.Key {
+		return nil, errors.New("it is about another Secret")
+	}
+	record := &Record{Record: s.Record, stored: secret}
+	var err error
+	if record.Newest, err = parse(secret.Data, recordNewest); err != nil {
+		return nil, err
+	}
+	if record.Newest == nil {
+		return nil, fmt.Errorf("its %s is missing", recordNewest)
+	}
+	if record.Previous, err = parse(secret.Data, recordPrevious); err != nil {
+		return nil, err
+	}
+	record.setCertificates()
+	return record, nil
+}
+
+func parse(data map[string][]byte, key string) (*registration.Registration, error) {
+	if data[key] == nil {
+		return nil, nil
+	}
+	return registration.Parse(map[string][]byte{key: data[key]}, key)
+}
+
+func (r *Record) setCertificates() {
+	r.Record.Newest = renewal.Certificate(r.Newest.Certificate())
+	if r.Previous != nil {
+		r.Record.Previous = renewal.Certificate(r.Previous.Certificate())
+	}
+}
+
+// Replaces returns the registration that the newest one has taken the place of for the same agent id, or nil.
+func (r *Record) Replaces() *registration.Registration {
+	if r.Previous == nil || r.Previous.AgentID() != r.Newest.AgentID() {
+		return nil
+	}
+	return r.Previous
+}
+
+// With returns a copy in which a registration has become the newest one.
+func (r *Record) With(newest *registration.Registration) *Record {
+	changed := *r
+	changed.Previous, changed.Newest = r.Newest, newest
+	return &changed
+}
+
+// Save stores the record. It fails with a conflict where somebody has stored one since this one was loaded.
+func (r *Record) Save(ctx context.Context, w client.Writer, g *Gateway) error {
+	encoded, err := json.Marshal(state{Secret: g.SecretName, Key: g.Key, Record: r.Record})
+	if err != nil {
+		return fmt.Errorf("encoding the record: %w", err)
+	}
+	data := map[string][]byte{recordState: encoded, recordNewest: r.Newest.Marshal()}
+	size := len(encoded) + len(data[recordNewest])
+	if r.Previous != nil {
+		data[recordPrevious] = r.Previous.Marshal()
+		size += len(data[recordPrevious])
+	}
+	name := RecordName(g.SecretName, g.Key)
+	if size > maxRecord {
+		return fmt.Errorf("storing the record, Secret %s/%s: it would be larger than %d bytes", g.Namespace, name, maxRecord)
+	}
+	if r.stored == nil {
+		secret := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: g.Namespace, Name: name, Labels: map[string]string{"gateway.flexops.dev/component": "record"}},
+			Type:       RecordType,
+			Data:       data,
+		}
+		if err := w.Create(ctx, secret, FieldOwner); err != nil {
+			return fmt.Errorf("creating the record, Secret %s/%s: %w", g.Namespace, name, err)
+		}
+		r.stored = secret
+	} else {
+		secret := r.stored.DeepCopy()
+		secret.Data = data
+		if err := w.Update(ctx, secret, FieldOwner); err != nil {
+			return fmt.Errorf("updating the record, Secret %s/%s: %w", g.Namespace, name, err)
+		}
+		r.stored = secret
+	}
+	r.setCertificates()
+	return nil
+}
+
+// IsRecord says whether a Secret's name is that of a record.
+func IsRecord(name string) bool {
+	return len(name) > len(recordPrefix) && name[:len(recordPrefix)] == recordPrefix
+}

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// Roll sets the registration annotation on the Deployment's pod template, which makes Kubernetes replace its
+// pods. The operator owns that one field. The UID keeps the apply from creating a Deployment that was deleted.
+func Roll(ctx context.Context, w client.Writer, d *appsv1.Deployment, annotation string) error {
+	apply := appsv1ac.Deployment(d.Name, d.Namespace).WithUID(d.UID).WithSpec(appsv1ac.DeploymentSpec().WithTemplate(
+		corev1ac.PodTemplateSpec().WithAnnotations(map[string]string{v1alpha1.AnnotationRegistration: annotation})))
+	if err := w.Apply(ctx, apply, FieldOwner, client.ForceOwnership); err != nil {
+		return fmt.Errorf("rolling Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return nil
+}
+
+// Progress says how far a Deployment's rollout is, as `kubectl rollout status` reckons it.
+func Progress(d *appsv1.Deployment) renewal.Deployment {
+	p := renewal.Deployment{Name: d.Name, Annotation: d.Spec.Template.Annotations[v1alpha1.AnnotationRegistration]}
+	want, s := ptr.Deref(d.Spec.Replicas, 1), d.Status
+	p.Message = fmt.Sprintf("%d of %d replicas updated, %d available, %d in all", s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas)
+	if d.Spec.Paused {
+		p.Message = "its rollout is paused: run kubectl rollout resume; " + p.Message
+	}
+	if s.ObservedGeneration < d.Generation {
+		p.Message = "not yet seen by the Deployment controller"
+		return p
+	}
+	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
+	for _, condition := range s.Conditions {
+		if condition.Type == appsv1.DeploymentProgressing && condition.Reason == "ProgressDeadlineExceeded" {
+			p.Failed = true
+		}
+	}
+	return p
+}
+
+// OldPods counts the Deployment's pods that have a container which started before that moment.
+func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, before time.Time) (int, error) {
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return 0, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		return 0, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	old := 0
+	for _, pod := range pods.Items {
+		for _, container := range pod.Status.ContainerStatuses {
+			if running := container.State.Running; running != nil && !running.StartedAt.After(before) {
+				old++
+				break
+			}
+		}
+	}
+	return old, nil
+}

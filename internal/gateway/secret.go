@@ -1,0 +1,51 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/internal/registration"
+)
+
+// Publish writes a registration's certificate and key into the gateway's Secret as it was read, and returns what
+// the API server then holds, read back and parsed. Nothing else in the Secret changes; if somebody has written
+// it since it was read, nothing does.
+func Publish(ctx context.Context, w client.Writer, r client.Reader, secret *corev1.Secret, key string, newest *registration.Registration) (*corev1.Secret, *registration.Registration, error) {
+	id := secret.Namespace + "/" + secret.Name
+	merged, err := registration.Merge(secret.Data, key, newest)
+	if err != nil {
+		return nil, nil, fmt.Errorf("merging the renewed registration into Secret %s: %w", id, err)
+	}
+	changed := secret.DeepCopy()
+	changed.Data = merged
+	if err := w.Update(ctx, changed, FieldOwner); err != nil {
+		return nil, nil, fmt.Errorf("writing the renewed registration to Secret %s: %w", id, err)
+	}
+	written := &corev1.Secret{}
+	if err := r.Get(ctx, client.ObjectKeyFromObject(secret), written); err != nil {
+		return nil, nil, fmt.Errorf("reading Secret %s back: %w", id, err)
+	}
+	parsed, err := registration.Parse(written.Data, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the registration in Secret %s back: %w", id, err)
+	}
+	if parsed.Certificate().Fingerprint != newest.Certificate().Fingerprint {
+		return nil, nil, fmt.Errorf("reading Secret %s back: somebody replaced the registration at once", id)
+	}
+	return written, parsed, nil
+}
+
+// Changed is when the Secret was last written, by the API server's clock.
+func Changed(secret *corev1.Secret) time.Time {
+	last := secret.CreationTimestamp.Time
+	for _, entry := range secret.ManagedFields {
+		if entry.Time != nil && entry.Time.After(last) {
+			last = entry.Time.Time
+		}
+	}
+	return last
+}
