@@ -1,0 +1,152 @@
+// Package controllers reconciles FlexRegistrations: it observes the cluster, asks package renewal for the next
+// step, performs it, and reports.
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/keymutex"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// Reconciler keeps the registrations valid that FlexRegistrations speak of.
+type Reconciler struct {
+	// Client reads FlexRegistrations and Deployments from a cache, and writes.
+	Client client.Client
+	// APIReader reads Secrets, pods and namespaces from the API server.
+	APIReader client.Reader
+	Recorder  events.EventRecorder
+	Renewer   anypoint.Renewer
+	Clock     clock.WithTicker
+	// AnypointHosts are the control planes that credentials may be sent to, as host or host:port.
+	AnypointHosts []string
+	// Identity names this process in records.
+	Identity string
+	// MaxConcurrent is how many gateways are worked on at once.
+	MaxConcurrent int
+
+	// credentialsInUse lets one renewal at a time use a credentials Secret, so that refused credentials are
+	// tried once and not by every gateway that shares them.
+	credentialsInUse keymutex.KeyMutex
+	claimsLock       sync.Mutex
+	claims           map[string]types.NamespacedName
+	clusters         sync.Map
+}
+
+var zero = metav1.Duration{}
+
+// timeout bounds what one reconcile does in the cluster. A renewal has renewal.Deadline beside it.
+const timeout = time.Minute
+
+// maxSteps bounds the steps of one reconcile: a whole renewal takes seven.
+const maxSteps = 20
+
+// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile brings one gateway forward as far as it goes, and says when to look again.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	fr := &v1alpha1.FlexRegistration{}
+	if err := r.Client.Get(ctx, request.NamespacedName, fr); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !fr.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewal.Deadline+timeout)
+	defer cancel()
+
+	o, err := r.observe(ctx, fr)
+	if err != nil {
+		return ctrl.Result{}, r.fail(ctx, o, err)
+	}
+	for range maxSteps {
+		now := r.Clock.Now()
+		d := renewal.Plan(o.Observation, now)
+		if d.Step == renewal.StepWait {
+			return ctrl.Result{RequeueAfter: d.At.Sub(now)}, r.report(ctx, o, d)
+		}
+		if err := r.act(ctx, o, d); err != nil {
+			return ctrl.Result{}, r.fail(ctx, o, err)
+		}
+	}
+	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
+}
+
+// fail tells what the API server persistently refuses. Other errors pass by themselves: the work queue repeats
+// them with growing delays.
+func (r *Reconciler) fail(ctx context.Context, o *observation, err error) error {
+	if !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+		return err
+	}
+	d := renewal.Plan(o.Observation, r.Clock.Now())
+	d.Step, d.State = renewal.StepWait, v1alpha1.ReasonForbidden
+	d.Message = "Kubernetes refuses what the operator must do: " + err.Error()
+	if reportErr := r.report(ctx, o, d); reportErr != nil {
+		return reportErr
+	}
+	return err
+}
+
+// clusterIdentity remembers the identity, which never changes while a process runs.
+func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (string, error) {
+	if known, ok := r.clusters.Load(namespace); ok {
+		return known.(string), nil
+	}
+	identity, err := gateway.ClusterIdentity(ctx, r.APIReader, namespace)
+	if err == nil {
+		r.clusters.Store(namespace, identity)
+	}
+	return identity, err
+}
+
+// SetupWithManager registers the controller and what it watches: FlexRegistrations, Deployments, and of Secrets
+// the metadata only.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.credentialsInUse = keymutex.NewHashed(0)
+	r.claims = map[string]types.NamespacedName{}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, certificateIndex, indexCertificate); err != nil {
+		return fmt.Errorf("indexing FlexRegistrations: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.sharingCertificate), builder.WithPredicates(certificateChanged)).
+		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(anySecret, predicate.ResourceVersionChangedPredicate{})).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingRecord), builder.WithPredicates(deletedRecord)).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.refusingRecord), builder.WithPredicates(writtenRecord)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue}).
+		Complete(r)
+}
+
+// newQueue makes a work queue whose delays follow the injected clock, so that a test can move the time.
+func (r *Reconciler) newQueue(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name, Clock: r.Clock})
+}

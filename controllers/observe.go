@@ -1,0 +1,177 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/registration"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// observation is what was seen, and the objects in which it was seen, for acting on them.
+type observation struct {
+	renewal.Observation
+
+	flexRegistration *v1alpha1.FlexRegistration
+	gateway          *gateway.Gateway
+	secret           *corev1.Secret
+	registration     *registration.Registration
+	record           *gateway.Record
+	credentials      anypoint.Credentials
+}
+
+// observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
+// observation; an error says that something could not be read.
+func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
+	o := &observation{flexRegistration: fr, record: &gateway.Record{}, Observation: renewal.Observation{
+		Suspended:      fr.Spec.Suspend,
+		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
+		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,
+		RolloutTimeout: ptr.Deref(fr.Spec.Rollout.Timeout, zero).Duration,
+		RenewRequest:   fr.Annotations[v1alpha1.AnnotationRenew],
+	}}
+	for _, look := range []func(context.Context, *observation) error{
+		r.observeGateway, r.observeRegistration, r.observeRecord, r.observeCredentials, r.observePeers, r.observeDeployments,
+	} {
+		if err := look(ctx, o); err != nil {
+			return o, err
+		}
+		if o.Unreadable != nil {
+			return o, nil
+		}
+	}
+	return o, nil
+}
+
+func (r *Reconciler) observeGateway(ctx context.Context, o *observation) (err error) {
+	o.gateway, o.Unreadable, err = gateway.Discover(ctx, r.Client, o.flexRegistration)
+	return err
+}
+
+func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) error {
+	g := o.gateway
+	secret := &corev1.Secret{}
+	if err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
+		o.Unreadable = finding(v1alpha1.ReasonSecretNotFound, "Secret %s, which holds the gateway's registration, does not exist in namespace %s: create it", g.SecretName, g.Namespace)
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("getting Secret %s/%s, which holds the gateway's registration: %w", g.Namespace, g.SecretName, err)
+	}
+	parsed, err := registration.Parse(secret.Data, g.Key)
+	if err != nil {
+		o.Unreadable = finding(v1alpha1.ReasonRegistrationInvalid, "Secret %s: %v", g.SecretName, err)
+		return nil
+	}
+	o.see(secret, parsed)
+	switch err := parsed.CheckHost(r.AnypointHosts); {
+	case ptr.Deref(secret.Immutable, false):
+		o.Blocked = finding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not", g.SecretName)
+	case err != nil:
+		o.Blocked = finding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err)
+	}
+	return nil
+}
+
+// see takes over what stands in the gateway's Secret.
+func (o *observation) see(secret *corev1.Secret, parsed *registration.Registration) {
+	o.secret, o.registration = secret, parsed
+	o.Certificate = renewal.Certificate(parsed.Certificate())
+	o.SecretChanged = gateway.Changed(secret)
+	o.Standing = standing(parsed, o.record)
+}
+
+// remember takes over a record that has been stored.
+func (o *observation) remember(record *gateway.Record) {
+	o.record = record
+	o.Record = record.Record
+	if o.registration != nil {
+		o.Standing = standing(o.registration, record)
+	}
+}
+
+// standing compares a registration with the record: fingerprints that it knows decide first.
+func standing(current *registration.Registration, record *gateway.Record) renewal.Standing {
+	if record.Newest == nil {
+		return renewal.Same
+	}
+	c := current.Certificate()
+	switch {
+	case c.Fingerprint == record.Newest.Certificate().Fingerprint:
+		return renewal.Same
+	case record.Previous != nil && c.Fingerprint == record.Previous.Certificate().Fingerprint:
+		return renewal.Older
+	case current.AgentID() != record.Newest.AgentID():
+		return renewal.Reregistered
+	case c.NewerThan(record.Newest.Certificate()):
+		return renewal.Newer
+	default:
+		return renewal.Older
+	}
+}
+
+func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
+	record, refused, err := gateway.LoadRecord(ctx, r.APIReader, o.gateway)
+	if err != nil {
+		return err
+	}
+	o.remember(record)
+	o.Excluded = refused
+	if o.Cluster, err = r.clusterIdentity(ctx, o.gateway.Namespace); err != nil {
+		return err
+	}
+	confirmed := o.flexRegistration.Annotations[v1alpha1.AnnotationConfirmCluster] == o.Cluster
+	if o.Excluded == nil && o.Record.Exists() && !gateway.SameCluster(o.Record.Cluster, o.Cluster) && !confirmed {
+		o.Excluded = finding(v1alpha1.ReasonClusterChanged, "the record of this gateway was written in another cluster, so this one is a copy or a restored backup: "+
+			"if this cluster is to renew the registration from now on, and no other does, set the annotation %s to %q", v1alpha1.AnnotationConfirmCluster, o.Cluster)
+	}
+	return nil
+}
+
+func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) error {
+	name := o.flexRegistration.Spec.CredentialsRef.Name
+	secret := &corev1.Secret{}
+	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		if o.Blocked == nil {
+			o.Blocked = finding(v1alpha1.ReasonCredentialsNotFound, "Secret %s, which is to hold the Anypoint credentials, does not exist in namespace %s: "+
+				"create it, or correct spec.credentialsRef.name", name, o.gateway.Namespace)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("getting Secret %s/%s, which holds the Anypoint credentials: %w", o.gateway.Namespace, name, err)
+	}
+	o.Credentials = string(secret.UID) + "/" + secret.ResourceVersion
+	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err != nil && o.Blocked == nil {
+		o.Blocked = finding(v1alpha1.ReasonCredentialsIncomplete, "Secret %s can't be used as Anypoint credentials: %v", name, err)
+	}
+	return nil
+}
+
+func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) error {
+	o.Deployments = nil
+	for i := range o.gateway.Deployments {
+		d := &o.gateway.Deployments[i]
+		progress := gateway.Progress(d)
+		if o.RolloutNever && !o.Record.Rollout.Completed && o.Record.Rollout.Sequence > 0 {
+			var err error
+			if progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, o.Record.Rollout.Published); err != nil {
+				return err
+			}
+		}
+		o.Deployments = append(o.Deployments, progress)
+	}
+	return nil
+}
+
+func finding(reason, format string, args ...any) *renewal.Finding {
+	return &renewal.Finding{State: renewal.State(reason), Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,270 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// report writes the status, and tells an Event where Ready has changed. Both are left alone where nothing has.
+// The Event goes first: one that is told twice after a crash is better than one that is never told.
+func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decision) error {
+	fr := o.flexRegistration
+	before := fr.DeepCopy()
+	r.project(o, d)
+	if equality.Semantic.DeepEqual(before.Status, fr.Status) {
+		return nil
+	}
+	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
+	is := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionReady)
+	if was == nil || was.Reason != is.Reason || was.Status != is.Status {
+		kind := corev1.EventTypeNormal
+		if is.Status == metav1.ConditionFalse || table[is.Reason].warn {
+			kind = corev1.EventTypeWarning
+		}
+		r.event(fr, kind, is.Reason, string(d.Step), "%s", bounded(is.Message))
+	}
+	if err := r.Client.Status().Patch(ctx, fr, client.MergeFrom(before), gateway.FieldOwner); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("writing the status of FlexRegistration %s/%s: %w", fr.Namespace, fr.Name, err)
+	}
+	return nil
+}
+
+// project makes the status from the observation and the decision. What could not be observed keeps its last
+// value, so that an expiry stays visible while a reference is broken.
+func (r *Reconciler) project(o *observation, d renewal.Decision) {
+	now := r.Clock.Now()
+	fr := o.flexRegistration
+	s := &fr.Status
+	s.ObservedGeneration = fr.Generation
+	if o.gateway != nil {
+		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
+	}
+	if o.Unreadable == nil && o.registration != nil {
+		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: o.registration.Name(), AnypointURL: o.registration.AnypointURL()}
+		s.Certificate = &v1alpha1.CertificateStatus{
+			SerialNumber: o.Certificate.SerialNumber, Fingerprint: o.Certificate.Fingerprint,
+			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),
+		}
+		if replaced := o.record.Replaces(); replaced != nil && o.Standing == renewal.Same {
+			s.Certificate.PreviousFingerprint = replaced.Certificate().Fingerprint
+		}
+		s.RenewBefore = &metav1.Duration{Duration: d.Before}
+		s.RenewalTime = timeOrNil(d.RenewalTime)
+		s.LastRenewalTime = timeOrNil(o.Record.Renewed.Time)
+		s.LastHandledRequest = o.Record.HandledRequest
+		attempts := o.Record.AttemptsFor(o.Certificate.Fingerprint)
+		s.FailedAttempts = int32(attempts.Failed) //nolint:gosec // It grows by a few a day.
+		s.NextAttemptTime, s.RefusedCredentials = nil, ""
+		if attempts.Next.After(now) {
+			s.NextAttemptTime, s.RefusedCredentials = timeOrNil(attempts.Next), attempts.Refused
+		}
+		s.Rollout = nil
+		if rollout := o.Record.Rollout; rollout.Sequence > 0 {
+			s.Rollout = &v1alpha1.RolloutStatus{Sequence: rollout.Sequence, Fingerprint: rollout.Fingerprint, StartTime: timeOrNil(rollout.Started), Completed: rollout.Completed}
+			for _, deployment := range o.Deployments {
+				s.Rollout.Deployments = append(s.Rollout.Deployments, deployment.Name)
+			}
+		}
+	}
+	setConditions(fr, conditions(o.Observation, d, now), now)
+}
+
+// row says how a state shows in conditions.
+type row struct {
+	// ready is what Ready is, as long as no certificate in use has expired; then it is False.
+	ready readiness
+	// reconciling and stalled say that the condition of that name is there.
+	reconciling, stalled bool
+	// warn makes the Event a warning although Ready may be True.
+	warn bool
+}
+
+type readiness string
+
+const (
+	ready    readiness = "True"
+	notReady readiness = "False"
+	// untilDue: True until a renewal is due.
+	untilDue readiness = "True until a renewal is due, then False"
+	// onCourse: True until three attempts in a row have failed.
+	onCourse readiness = "True for the first two failed attempts in a row, then False"
+)
+
+// attemptsOnCourse is how many failures in a row are taken for a passing fault.
+const attemptsOnCourse = 3
+
+// table is the truth table of Ready, Reconciling and Stalled by Ready's reason. docs/conditions.md shows it.
+var table = map[string]row{
+	v1alpha1.ReasonScheduled:          {ready: ready},
+	v1alpha1.ReasonSuspended:          {ready: untilDue},
+	v1alpha1.ReasonCertificateExpired: {ready: notReady, reconciling: true},
+
+	v1alpha1.ReasonRenewing:           {ready: ready, reconciling: true},
+	v1alpha1.ReasonRenewalInterrupted: {ready: ready, reconciling: true, warn: true},
+	v1alpha1.ReasonPublishing:         {ready: ready, reconciling: true},
+	v1alpha1.ReasonRollingOut:         {ready: ready, reconciling: true},
+
+	v1alpha1.ReasonTargetNotFound:      {ready: notReady, reconciling: true},
+	v1alpha1.ReasonSecretNotFound:      {ready: notReady, reconciling: true},
+	v1alpha1.ReasonCredentialsNotFound: {ready: notReady, reconciling: true},
+
+	v1alpha1.ReasonVolumeNotFound:         {ready: notReady, stalled: true},
+	v1alpha1.ReasonRegistrationInvalid:    {ready: notReady, stalled: true},
+	v1alpha1.ReasonSecretImmutable:        {ready: notReady, stalled: true},
+	v1alpha1.ReasonAnypointHostNotAllowed: {ready: notReady, stalled: true},
+	v1alpha1.ReasonCredentialsIncomplete:  {ready: notReady, stalled: true},
+	v1alpha1.ReasonRecordRefused:          {ready: notReady, stalled: true},
+	v1alpha1.ReasonClusterChanged:         {ready: notReady, stalled: true},
+	v1alpha1.ReasonDuplicate:              {ready: notReady, stalled: true},
+	v1alpha1.ReasonReverted:               {ready: notReady, stalled: true},
+	v1alpha1.ReasonCredentialsRejected:    {ready: notReady, stalled: true},
+	v1alpha1.ReasonMFARequired:            {ready: notReady, stalled: true},
+	v1alpha1.ReasonMissingScope:           {ready: notReady, stalled: true},
+	v1alpha1.ReasonUnresolvedAttempts:     {ready: notReady, stalled: true},
+
+	v1alpha1.ReasonRateLimited:         {ready: onCourse, reconciling: true, warn: true},
+	v1alpha1.ReasonPlatformUnavailable: {ready: onCourse, reconciling: true, warn: true},
+	v1alpha1.ReasonRenewalTimedOut:     {ready: onCourse, reconciling: true, warn: true},
+	v1alpha1.ReasonRequestRefused:      {ready: notReady},
+	v1alpha1.ReasonFlexctlUnusable:     {ready: notReady},
+	v1alpha1.ReasonFlexctlFailed:       {ready: notReady},
+	v1alpha1.ReasonResultInvalid:       {ready: notReady},
+
+	v1alpha1.ReasonRolloutFailed:   {ready: notReady},
+	v1alpha1.ReasonRestartRequired: {ready: notReady},
+	v1alpha1.ReasonForbidden:       {ready: notReady},
+}
+
+// conditions makes all conditions from the observation and the decision; nothing else makes one.
+func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []metav1.Condition {
+	certificate := certificateValid(o, now)
+	reason, message := string(d.State), d.Message
+	r := table[reason]
+	status := metav1.ConditionFalse
+	switch r.ready {
+	case ready:
+		status = metav1.ConditionTrue
+	case untilDue:
+		status = trueIf(!d.Due)
+	case onCourse:
+		status = trueIf(o.Record.AttemptsFor(o.Certificate.Fingerprint).Failed < attemptsOnCourse)
+	}
+	if certificate.Status == metav1.ConditionFalse {
+		if status == metav1.ConditionTrue {
+			reason = v1alpha1.ReasonCertificateExpired
+		}
+		status = metav1.ConditionFalse
+		message = certificate.Message + "; " + message
+	}
+	all := []metav1.Condition{
+		{Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message},
+		certificate, renewed(o, d), rolledOut(o, d, now),
+	}
+	if r.reconciling {
+		all = append(all, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: reason, Message: message})
+	}
+	if r.stalled {
+		all = append(all, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason, Message: message})
+	}
+	return all
+}
+
+func certificateValid(o renewal.Observation, now time.Time) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionCertificateValid, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonValid}
+	until := o.ServingUntil()
+	switch {
+	case o.Certificate.Fingerprint == "" || o.Unreadable != nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonUnknown, "the registration can't be read"
+	case !now.Before(o.Certificate.NotAfter):
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonExpired, "the gateway's certificate expired at "+stamp(until)
+	case !now.Before(until):
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonExpired, "pods that were not replaced yet may run with a certificate that expired at "+stamp(until)
+	case now.Before(o.Certificate.NotBefore):
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNotYetValid, "the gateway's certificate is valid only from "+stamp(o.Certificate.NotBefore)+": look at the clocks"
+	default:
+		c.Message = "valid until " + stamp(until)
+	}
+	return c
+}
+
+func renewed(o renewal.Observation, d renewal.Decision) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionRenewed, Status: metav1.ConditionFalse, Reason: string(d.State), Message: d.Message}
+	rollout := d.State == renewal.RollingOut || d.State == renewal.RolloutFailed || d.State == renewal.RestartRequired
+	switch {
+	case o.Unreadable != nil || o.Certificate.Fingerprint == "":
+		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonUnknown, "the registration can't be read"
+	case o.Standing == renewal.Older && o.Record.Exists():
+		// Publishing, or reverted: whatever holds it up is the decision's state.
+	case !d.Due:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "the next renewal is due at "+stamp(d.RenewalTime)
+	case d.State == renewal.Scheduled || rollout:
+		c.Reason, c.Message = v1alpha1.ReasonDue, "a renewal is due since "+stamp(d.RenewalTime)
+	}
+	return c
+}
+
+func rolledOut(o renewal.Observation, d renewal.Decision, now time.Time) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionRolledOut, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonComplete}
+	switch rollout := renewal.RolloutState(o, now); {
+	case o.Unreadable != nil || !o.Record.Exists():
+		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonUnknown, "the gateway was not looked at yet, or can't be"
+	case o.Standing != renewal.Same:
+		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonUnknown, "the gateway's Secret does not hold the newest registration"
+	case rollout != nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, string(rollout.State), rollout.Message
+	case len(o.Deployments) == 0:
+		c.Message = "no Deployment mounts the registration"
+	default:
+		c.Message = "the gateway's pods run with the registration in the Secret"
+	}
+	return c
+}
+
+// setConditions replaces all conditions. A transition time changes with the status, as everywhere.
+func setConditions(fr *v1alpha1.FlexRegistration, all []metav1.Condition, now time.Time) {
+	for _, c := range all {
+		c.ObservedGeneration, c.LastTransitionTime = fr.Generation, metav1.NewTime(now)
+		if len(c.Message) > maxMessage {
+			c.Message = c.Message[:maxMessage]
+		}
+		meta.SetStatusCondition(&fr.Status.Conditions, c)
+	}
+	fr.Status.Conditions = slices.DeleteFunc(fr.Status.Conditions, func(c metav1.Condition) bool {
+		return meta.FindStatusCondition(all, c.Type) == nil
+	})
+}
+
+// maxMessage is what the API server takes as a condition's message, in bytes.
+const maxMessage = 32768
+
+func trueIf(b bool) metav1.ConditionStatus {
+	if b {
+		return metav1.ConditionTrue
+	}
+	return metav1.ConditionFalse
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func timeOrNil(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &metav1.Time{Time: t.Truncate(time.Second)}
+}

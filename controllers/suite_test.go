@@ -1,0 +1,122 @@
+package controllers_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/flexops/flex-registration-operator/hack/simulator"
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/test/controlplane"
+	"github.com/flexops/flex-registration-operator/test/operator"
+)
+
+const operatorUser = "flex-registration-operator"
+
+// One control plane, one platform and one operator serve all specs; each spec has a namespace of its own. The
+// clock is moved by specs, so they run one after another.
+var (
+	cluster  *controlplane.ControlPlane
+	admin    client.WithWatch
+	platform *simulator.Platform
+	clk      *clocktesting.FakeClock
+	running  *operator.Operator
+	logs     = &logBuffer{}
+
+	operatorOptions operator.Options
+
+	appID, appSecret string
+)
+
+func TestControllers(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Controllers")
+}
+
+var _ = BeforeSuite(func(ctx context.Context) {
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	SetDefaultConsistentlyDuration(500 * time.Millisecond)
+
+	var err error
+	cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join("..", "config", "crd", "bases")}})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
+	admin, err = client.NewWithWatch(cluster.Config, client.Options{Scheme: operator.Scheme()})
+	Expect(err).NotTo(HaveOccurred())
+
+	role := &rbacv1.ClusterRole{}
+	content, err := os.ReadFile(filepath.Join("..", "config", "rbac", "role.yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(yaml.UnmarshalStrict(content, role)).To(Succeed())
+	Expect(operator.Grant(ctx, admin, role, operatorUser)).To(Succeed())
+	user, err := cluster.User(operatorUser)
+	Expect(err).NotTo(HaveOccurred())
+
+	clk = clocktesting.NewFakeClock(time.Now().Truncate(time.Second))
+	platform, err = simulator.Start(simulator.Options{Clock: clk})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(platform.Close()).To(Succeed()) })
+	appID, appSecret = platform.AddConnectedApp()
+	directory := GinkgoT().TempDir()
+	flexctl, err := simulator.BuildFlexctl(directory)
+	Expect(err).NotTo(HaveOccurred())
+	ca := filepath.Join(directory, "ca.crt")
+	Expect(platform.WriteCA(ca)).To(Succeed())
+	GinkgoT().Setenv("SSL_CERT_FILE", ca)
+
+	operatorOptions = operator.Options{
+		Config: user, Clock: clk, AnypointHosts: []string{platform.Host()}, Log: logs,
+		Renewer: &anypoint.Exec{Flexctl: flexctl, Hosts: []string{platform.Host()}, Directory: directory},
+	}
+	running, err = operator.Start(operatorOptions)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		Expect(running.Stop()).To(Succeed())
+		Expect(logs.String()).NotTo(Or(ContainSubstring(appSecret), ContainSubstring("PRIVATE KEY")), "a secret is in the operator's log")
+		left, err := filepath.Glob(filepath.Join(directory, "flex-registration-operator-*"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(left).To(BeEmpty(), "a private directory was left behind")
+	})
+})
+
+var _ = AfterEach(func() {
+	platform.ClearFaults()
+	if CurrentSpecReport().Failed() {
+		GinkgoWriter.Println("the operator's log:\n" + logs.tail(12000))
+	}
+})
+
+// logBuffer keeps what the operator logs.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *logBuffer) tail(n int) string {
+	s := b.String()
+	return s[max(0, len(s)-n):]
+}

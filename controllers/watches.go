@@ -1,0 +1,162 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+)
+
+// certificateChanged passes what may decide between FlexRegistrations that share a certificate.
+var certificateChanged = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
+		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
+		return ok && ok2 && (!slices.Equal(fingerprints(before), fingerprints(after)) || before.Spec.Suspend != after.Spec.Suspend)
+	},
+}
+
+// Records are watched apart from other Secrets: the operator writes them itself, so only what others do to them
+// counts, and that is a deletion, or the repair of one that was refused.
+var (
+	anySecret     = predicate.NewPredicateFuncs(func(o client.Object) bool { return !gateway.IsRecord(o.GetName()) })
+	writtenRecord = predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return gateway.IsRecord(e.Object.GetName()) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return gateway.IsRecord(e.ObjectNew.GetName()) },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	}
+	deletedRecord = predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+		DeleteFunc: func(e event.DeleteEvent) bool { return gateway.IsRecord(e.Object.GetName()) },
+	}
+)
+
+// sharingCertificate finds the FlexRegistrations with the certificate of one that has changed: also that one
+// itself, since it may have looked before the others' status was in the cache.
+func (r *Reconciler) sharingCertificate(ctx context.Context, object client.Object) []reconcile.Request {
+	fr, ok := object.(*v1alpha1.FlexRegistration)
+	if !ok {
+		return nil
+	}
+	var found []reconcile.Request
+	for _, fingerprint := range fingerprints(fr) {
+		var peers v1alpha1.FlexRegistrationList
+		if err := r.Client.List(ctx, &peers, client.MatchingFields{certificateIndex: fingerprint}); err != nil {
+			log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share a certificate")
+			return found
+		}
+		if len(peers.Items) < 2 && fr.DeletionTimestamp.IsZero() && len(peers.Items) > 0 && peers.Items[0].UID == fr.UID {
+			continue
+		}
+		for i := range peers.Items {
+			found = append(found, requestFor(&peers.Items[i]))
+		}
+	}
+	return found
+}
+
+// usingDeployment finds the FlexRegistrations whose gateway a Deployment belongs to.
+func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) []reconcile.Request {
+	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
+		if target := fr.Spec.TargetRef; target != nil && target.Name == object.GetName() {
+			return true
+		}
+		if g == nil {
+			return false
+		}
+		for i := range g.Deployments {
+			if g.Deployments[i].Name == object.GetName() {
+				return true
+			}
+		}
+		// It may have stopped mounting the Secret, or be gone.
+		return fr.Status.Rollout != nil && slices.Contains(fr.Status.Rollout.Deployments, object.GetName())
+	})
+}
+
+// usingSecret finds the FlexRegistrations whose registration or credentials a Secret holds.
+func (r *Reconciler) usingSecret(ctx context.Context, object client.Object) []reconcile.Request {
+	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
+		return fr.Spec.CredentialsRef.Name == object.GetName() || g != nil && g.SecretName == object.GetName()
+	})
+}
+
+// usingRecord finds the FlexRegistrations that a record is about.
+func (r *Reconciler) usingRecord(ctx context.Context, object client.Object) []reconcile.Request {
+	return r.using(ctx, object.GetNamespace(), func(_ *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
+		return g != nil && object.GetName() == gateway.RecordName(g.SecretName, g.Key)
+	})
+}
+
+// refusingRecord finds those for which the record was refused.
+func (r *Reconciler) refusingRecord(ctx context.Context, object client.Object) []reconcile.Request {
+	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
+		return g != nil && object.GetName() == gateway.RecordName(g.SecretName, g.Key) && reasonOf(fr, v1alpha1.ConditionReady) == v1alpha1.ReasonRecordRefused
+	})
+}
+
+// using lists the FlexRegistrations of a namespace for which concerns answers true. The gateway is nil where it
+// can't be found.
+func (r *Reconciler) using(ctx context.Context, namespace string, concerns func(*v1alpha1.FlexRegistration, *gateway.Gateway) bool) []reconcile.Request {
+	var all v1alpha1.FlexRegistrationList
+	if err := r.Client.List(ctx, &all, client.InNamespace(namespace)); err != nil {
+		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that a change concerns", "namespace", namespace)
+		return nil
+	}
+	var found []reconcile.Request
+	for i := range all.Items {
+		fr := &all.Items[i]
+		g, _, err := gateway.Discover(ctx, r.Client, fr)
+		if err != nil {
+			log.FromContext(ctx).Error(err, "finding the gateway that a change concerns", "flexRegistration", fr.Name, "namespace", namespace)
+		}
+		if concerns(fr, g) {
+			found = append(found, requestFor(fr))
+		}
+	}
+	return found
+}
+
+func requestFor(object client.Object) reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
+}
+
+// CacheOptions keep what the cache holds of other people's objects small. Of Secrets it only has metadata, and of
+// that only what identifies them: annotations may hold a copy of the content.
+func CacheOptions() cache.Options {
+	return cache.Options{
+		ByObject: map[client.Object]cache.ByObject{
+			secretMetadata: {Transform: onlyIdentity},
+		},
+		DefaultTransform: cache.TransformStripManagedFields(),
+	}
+}
+
+// secretMetadata stands for the metadata of Secrets, the only part of them that is watched.
+var secretMetadata = &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Secret"}}
+
+func onlyIdentity(object any) (any, error) {
+	if m, ok := object.(*metav1.PartialObjectMetadata); ok {
+		m.ObjectMeta = metav1.ObjectMeta{
+			Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion,
+			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
+		}
+	}
+	return object, nil
+}
+
+// ClientOptions make the manager's client read Secrets live, should one be read through it.
+func ClientOptions() client.Options {
+	return client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}}
+}

@@ -1,0 +1,154 @@
+// Package operator runs the operator inside a test's process, against a real control plane, with a clock that the
+// test moves, and so that it can be killed.
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/controllers"
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/registration"
+)
+
+// Options say how the operator runs.
+type Options struct {
+	// Config connects as the operator's user.
+	Config *rest.Config
+	// Renewer asks the platform; nothing of it goes on after Kill.
+	Renewer anypoint.Renewer
+	Clock   clock.WithTicker
+	// AnypointHosts are as the manager's flag.
+	AnypointHosts []string
+	// Log receives what the operator logs.
+	Log io.Writer
+	// Transport, where set, wraps the connection to the API server.
+	Transport func(http.RoundTripper) http.RoundTripper
+}
+
+// Operator is a running operator.
+type Operator struct {
+	cancel context.CancelFunc
+	done   chan error
+	dead   atomic.Bool
+	killed context.Context //nolint:containedctx // It is the life of the process that this stands for.
+	kill   context.CancelFunc
+}
+
+// Scheme knows the types that the operator uses.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err)
+		}
+	}
+	return scheme
+}
+
+// Start runs an operator with fresh memory.
+func Start(o Options) (*Operator, error) {
+	op := &Operator{done: make(chan error, 1)}
+	op.killed, op.kill = context.WithCancel(context.Background())
+	config := rest.CopyConfig(o.Config)
+	if o.Transport != nil {
+		config.Wrap(o.Transport)
+	}
+	// Outermost, so that a dead operator's requests reach nothing.
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			if op.dead.Load() {
+				return nil, errors.New("connection refused: the operator is dead")
+			}
+			return next.RoundTrip(request.WithContext(merge(request.Context(), op.killed)))
+		})
+	})
+	config.QPS = -1
+	logger := zap.New(zap.WriteTo(o.Log), zap.UseDevMode(false))
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:     Scheme(),
+		Cache:      controllers.CacheOptions(),
+		Client:     controllers.ClientOptions(),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Logger:     logger,
+		Controller: controllerconfig.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up: %w", err)
+	}
+	if err := (&controllers.Reconciler{
+		Client:        mgr.GetClient(),
+		APIReader:     mgr.GetAPIReader(),
+		Recorder:      mgr.GetEventRecorder("flex-registration-operator"),
+		Renewer:       mortal{o.Renewer, op.killed},
+		Clock:         o.Clock,
+		AnypointHosts: o.AnypointHosts,
+		Identity:      "test_" + uuid.NewString(),
+		MaxConcurrent: 4,
+	}).SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("setting up the controller: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	op.cancel = cancel
+	go func() { op.done <- mgr.Start(ctx) }()
+	return op, nil
+}
+
+// Stop ends the operator as SIGTERM does.
+func (op *Operator) Stop() error {
+	op.cancel()
+	err := <-op.done
+	op.dead.Store(true)
+	op.kill()
+	return err
+}
+
+// Kill ends the operator as SIGKILL does: from now on nothing that it does has any effect.
+func (op *Operator) Kill() {
+	op.dead.Store(true)
+	op.kill()
+	op.cancel()
+}
+
+// Wait returns when everything of a killed operator has ended, so that it can't disturb what follows.
+func (op *Operator) Wait() { <-op.done }
+
+// mortal is a renewer whose flexctl dies with the operator.
+type mortal struct {
+	anypoint.Renewer
+	killed context.Context //nolint:containedctx // See Operator.
+}
+
+func (m mortal) Renew(ctx context.Context, old *registration.Registration, c anypoint.Credentials) (*registration.Registration, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.killed, cancel)()
+	return m.Renewer.Renew(ctx, old, c)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// merge returns a context that also ends when the second one does.
+func merge(ctx, other context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(other, cancel)
+	return ctx
+}
