@@ -1,0 +1,76 @@
+package registration
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+var plainHost = regexp.MustCompile(`^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0-9]{1,5})?$`)
+
+// CheckHost tells whether the control plane named by `anypoint` is one of allowed, before anybody sends it
+// credentials. Hosts must be equal as they stand, port included; case does not matter and neither does the default
+// port 443. A registration without `anypoint` fails, because nobody could say where its credentials would go.
+func (r *Registration) CheckHost(allowed []string) error {
+	const remedy = "Correct the registration, or have the operator's administrator allow the host."
+	u, err := url.Parse(r.anypointURL)
+	if r.anypointURL == "" || err != nil {
+		return fail(CodeHostNotAllowed, "spec.platformConnection.anypoint is missing, so it is unknown which control plane would get the credentials. Put the file in as flexctl wrote it.")
+	}
+	if slices.ContainsFunc(allowed, func(host string) bool { return canonicalHost(host) == canonicalHost(u.Host) }) {
+		return nil
+	}
+	if len(u.Host) <= 100 && plainHost.MatchString(u.Host) {
+		return fail(CodeHostNotAllowed, "the host of spec.platformConnection.anypoint, %s, is not an allowed control plane. %s", u.Host, remedy)
+	}
+	return fail(CodeHostNotAllowed, "the host of spec.platformConnection.anypoint is not an allowed control plane. %s", remedy)
+}
+
+// canonicalHost folds ASCII case only: Unicode's folding takes other letters for these.
+func canonicalHost(host string) string {
+	lower := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, host)
+	return strings.TrimSuffix(lower, ":443")
+}
+
+// checkURLs finds a URL below n that would take the gateway's traffic, or the operator's credentials, off TLS or
+// somewhere else than it seems to.
+func checkURLs(n *node) *Error {
+	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "://") && parseURL(n.Value, "https", "wss") == nil {
+		return fail(CodeInvalidURL, "this URL of spec.platformConnection is not a valid https or wss URL with a host and without user info. Put the file in as flexctl wrote it.").at("", n)
+	}
+	for _, c := range n.Content {
+		if err := checkURLs(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// anypointURL returns the base URL of a platformConnection, "" if it has none.
+func anypointURL(connection *node) (string, *Error) {
+	n := child(connection, "anypoint")
+	if n == nil || n.Tag == "!!null" {
+		return "", nil
+	}
+	u := parseURL(scalar(n), "https")
+	if u == nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return "", fail(CodeInvalidURL, "spec.platformConnection.anypoint is not a valid https URL with a host and without user info, query and fragment. Put the file in as flexctl wrote it.").at("", n)
+	}
+	return n.Value, nil
+}
+
+func parseURL(text string, schemes ...string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil || !slices.Contains(schemes, u.Scheme) || u.Hostname() == "" || u.User != nil {
+		return nil
+	}
+	return u
+}
