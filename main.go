@@ -95,7 +95,7 @@ func run(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("--log-level=%s: write error, info or debug", o.logLevel)
 	}
-	logger := zap.New(zap.UseDevMode(false), zap.Level(level))
+	logger := zap.New(zap.UseDevMode(false), zap.Level(level), zap.StacktraceLevel(zapcore.DPanicLevel))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger.WithName("client-go"))
 

@@ -253,7 +253,7 @@ func (r *Reconciler) event(fr *v1alpha1.FlexRegistration, kind, reason, action, 
 	r.Recorder.Eventf(fr, nil, kind, reason, action, "%s", fmt.Sprintf(format, args...))
 }
 
-// bounded cuts a message to what an Event's note may hold, 1024 bytes.
+// bounded cuts a text to what an Event's note may hold, 1024 bytes.
 func bounded(s string) string {
 	const most = 1000
 	if len(s) <= most {

@@ -91,7 +91,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		now := r.Clock.Now()
 		d := renewal.Plan(o.Observation, now)
 		if d.Step == renewal.StepWait {
-			return ctrl.Result{RequeueAfter: d.At.Sub(now)}, r.report(ctx, o, d)
+			if err := r.report(ctx, o, d); err != nil {
+				return ctrl.Result{}, err
+			}
+			return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
 		}
 		if err := r.act(ctx, o, d); err != nil {
 			return ctrl.Result{}, r.fail(ctx, o, err)
@@ -138,7 +141,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.sharingCertificate), builder.WithPredicates(certificateChanged)).
-		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(anySecret, predicate.ResourceVersionChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingRecord), builder.WithPredicates(deletedRecord)).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.refusingRecord), builder.WithPredicates(writtenRecord)).

@@ -56,7 +56,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}
 	if o.Unreadable == nil && o.registration != nil {
-		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: o.registration.Name(), AnypointURL: o.registration.AnypointURL()}
+		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: o.registration.AnypointURL()}
 		s.Certificate = &v1alpha1.CertificateStatus{
 			SerialNumber: o.Certificate.SerialNumber, Fingerprint: o.Certificate.Fingerprint,
 			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),

@@ -2,7 +2,6 @@ package controllers_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -11,10 +10,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	rbacv1 "k8s.io/api/rbac/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
@@ -56,12 +53,8 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	admin, err = client.NewWithWatch(cluster.Config, client.Options{Scheme: operator.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
 
-	role := &rbacv1.ClusterRole{}
-	content, err := os.ReadFile(filepath.Join("..", "config", "rbac", "role.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	Expect(yaml.UnmarshalStrict(content, role)).To(Succeed())
-	Expect(operator.Grant(ctx, admin, role, operatorUser)).To(Succeed())
-	user, err := cluster.User(operatorUser)
+	Expect(operator.Grant(ctx, admin, filepath.Join("..", "config", "rbac", "role.yaml"))).To(Succeed())
+	user, err := cluster.User(operatorUser, operator.Group)
 	Expect(err).NotTo(HaveOccurred())
 
 	clk = clocktesting.NewFakeClock(time.Now().Truncate(time.Second))

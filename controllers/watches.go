@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -23,6 +24,20 @@ var certificateChanged = predicate.Funcs{
 		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
 		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
 		return ok && ok2 && (!slices.Equal(fingerprints(before), fingerprints(after)) || before.Spec.Suspend != after.Spec.Suspend)
+	},
+}
+
+// deploymentChanged passes what the plan asks about: a changed spec, and a rollout that is complete, or not any
+// more, or has failed. The steps in between are many and change nothing.
+var deploymentChanged = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*appsv1.Deployment)
+		after, ok2 := e.ObjectNew.(*appsv1.Deployment)
+		if !ok || !ok2 || before.Generation != after.Generation {
+			return true
+		}
+		was, is := gateway.Progress(before), gateway.Progress(after)
+		return was.Complete != is.Complete || was.Failed != is.Failed
 	},
 }
 

@@ -49,7 +49,8 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 	return p
 }
 
-// OldPods counts the Deployment's pods that have a container which started before that moment.
+// OldPods counts the Deployment's pods that have a container which started before that moment, without those that
+// are on their way out.
 func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, before time.Time) (int, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
@@ -61,6 +62,9 @@ func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, before 
 	}
 	old := 0
 	for _, pod := range pods.Items {
+		if !pod.DeletionTimestamp.IsZero() {
+			continue
+		}
 		for _, container := range pod.Status.ContainerStatuses {
 			if running := container.State.Running; running != nil && !running.StartedAt.After(before) {
 				old++

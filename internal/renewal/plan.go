@@ -219,7 +219,8 @@ func rolling(o Observation, base Decision, now time.Time) *Decision {
 	} else if base.Due || rolloutHasFailed(o, *d, now) {
 		return nil
 	} else {
-		decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s: %s", d.Name, o.Record.Newest.SerialNumber, d.Message)
+		// Without its progress, which would have the status written at every step of it.
+		decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s", d.Name, o.Record.Newest.SerialNumber)
 		if o.RolloutTimeout > 0 {
 			decision.At = o.Record.Rollout.Started.Add(o.RolloutTimeout)
 		}

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"os"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
@@ -75,12 +77,23 @@ func FlexRegistration(namespace, name string) *v1alpha1.FlexRegistration {
 	}
 }
 
-// Grant installs the generated role and binds it to the user that the operator runs as.
-func Grant(ctx context.Context, admin client.Client, role *rbacv1.ClusterRole, user string) error {
+// Group is the group of the users that operators run as.
+const Group = "flex-registration-operators"
+
+// Grant installs the generated role, which is in the file, and binds it to the group.
+func Grant(ctx context.Context, admin client.Client, file string) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("granting the operator's rights: %w", err)
+	}
+	role := &rbacv1.ClusterRole{}
+	if err := yaml.UnmarshalStrict(content, role); err != nil {
+		return fmt.Errorf("granting the operator's rights: %s: %w", file, err)
+	}
 	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: role.Name + "-" + user},
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: Group}},
 	}
 	for _, o := range []client.Object{role, binding} {
 		if err := admin.Create(ctx, o); err != nil {

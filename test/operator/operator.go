@@ -11,12 +11,14 @@ import (
 	"sync/atomic"
 
 	"github.com/google/uuid"
+	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -36,6 +38,8 @@ type Options struct {
 	Clock   clock.WithTicker
 	// AnypointHosts are as the manager's flag.
 	AnypointHosts []string
+	// Namespace, where set, is the only one that the operator watches.
+	Namespace string
 	// Log receives what the operator logs.
 	Log io.Writer
 	// Transport, where set, wraps the connection to the API server.
@@ -80,10 +84,15 @@ func Start(o Options) (*Operator, error) {
 		})
 	})
 	config.QPS = -1
-	logger := zap.New(zap.WriteTo(o.Log), zap.UseDevMode(false))
+	logger := zap.New(zap.WriteTo(o.Log), zap.UseDevMode(false), zap.StacktraceLevel(zapcore.DPanicLevel))
+	watched := controllers.CacheOptions()
+	if o.Namespace != "" {
+		watched.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
+	}
+	ctrl.SetLogger(logger)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:     Scheme(),
-		Cache:      controllers.CacheOptions(),
+		Cache:      watched,
 		Client:     controllers.ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Logger:     logger,
