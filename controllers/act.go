@@ -97,8 +97,13 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	if failure != nil {
 		defer r.release(o.Certificate.Fingerprint)
 		f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: o.Credentials}
-		return r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(f, o.Certificate, r.Clock.Now()) })
+		err := r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(f, o.Certificate, r.Clock.Now()) })
+		if attempts := o.Record.Attempts; attempts.Refused != "" {
+			r.refusals.Store(attempts.Refused, refusal{o.flexRegistration.Name, attempts.State, attempts.Next})
+		}
+		return err
 	}
+	r.refusals.Delete(o.Credentials)
 	certificate := renewal.Certificate(renewed.Certificate())
 	if err := r.saveOutcome(ctx, o, renewed, func(s renewal.Record) renewal.Record {
 		return s.Succeeded(certificate, o.RenewRequest, r.Clock.Now())

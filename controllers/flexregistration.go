@@ -50,9 +50,13 @@ type Reconciler struct {
 	// credentialsInUse lets one renewal at a time use a credentials Secret, so that refused credentials are
 	// tried once and not by every gateway that shares them.
 	credentialsInUse keymutex.KeyMutex
-	claimsLock       sync.Mutex
-	claims           map[string]types.NamespacedName
-	clusters         sync.Map
+	// What peers' statuses say may not be in the cache yet, so what this process knows itself comes first:
+	// claims are the FlexRegistrations that renew a certificate, by its fingerprint, refusals those whose
+	// credentials were refused, by the credentials' version.
+	claimsLock sync.Mutex
+	claims     map[string]types.NamespacedName
+	refusals   sync.Map
+	clusters   sync.Map
 }
 
 var zero = metav1.Duration{}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,17 +56,31 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	if err := r.Client.List(ctx, &neighbours, client.InNamespace(self.Namespace)); err != nil {
 		return fmt.Errorf("listing the FlexRegistrations of namespace %s: %w", self.Namespace, err)
 	}
-	o.Refused = nil
+	var refusals []refusal
+	if known, ok := r.refusals.Load(o.Credentials); ok {
+		refusals = append(refusals, known.(refusal))
+	}
 	for i := range neighbours.Items {
 		peer := &neighbours.Items[i]
-		if peer.UID == self.UID {
-			continue
+		if peer.Status.RefusedCredentials != "" && peer.Status.RefusedCredentials == o.Credentials && peer.Status.NextAttemptTime != nil {
+			refusals = append(refusals, refusal{peer.Name, renewal.State(reasonOf(peer, v1alpha1.ConditionRenewed)), peer.Status.NextAttemptTime.Time})
 		}
-		if refusal := refusedFor(peer, o); refusal != nil && (o.Refused == nil || refusal.Until.After(o.Refused.Until)) {
-			o.Refused = refusal
+	}
+	o.Refused = nil
+	for _, refusal := range refusals {
+		if refusal.by != self.Name && (o.Refused == nil || refusal.until.After(o.Refused.Until)) {
+			o.Refused = &renewal.Refusal{Until: refusal.until, Finding: *finding(string(refusal.state),
+				"the credentials in Secret %s were refused when FlexRegistration %s tried them", self.Spec.CredentialsRef.Name, refusal.by)}
 		}
 	}
 	return nil
+}
+
+// refusal says that a FlexRegistration of the namespace tried credentials that were refused.
+type refusal struct {
+	by    string
+	state renewal.State
+	until time.Time
 }
 
 // duplicate says why a peer, and not this FlexRegistration, is the one to renew the certificate; "" if it isn't.
@@ -99,22 +114,6 @@ func older(a, b *v1alpha1.FlexRegistration) bool {
 		return a.Namespace < b.Namespace
 	}
 	return a.Name < b.Name
-}
-
-// refusedFor returns the refusal of the credentials that this FlexRegistration shares with a peer.
-func refusedFor(peer *v1alpha1.FlexRegistration, o *observation) *renewal.Refusal {
-	if peer.Status.RefusedCredentials == "" || peer.Status.RefusedCredentials != o.Credentials || peer.Status.NextAttemptTime == nil {
-		return nil
-	}
-	reason := reasonOf(peer, v1alpha1.ConditionRenewed)
-	if reason == "" {
-		reason = v1alpha1.ReasonCredentialsRejected
-	}
-	return &renewal.Refusal{
-		Finding: *finding(reason, "the credentials in Secret %s were refused when FlexRegistration %s tried them",
-			o.flexRegistration.Spec.CredentialsRef.Name, peer.Name),
-		Until: peer.Status.NextAttemptTime.Time,
-	}
 }
 
 func reasonOf(fr *v1alpha1.FlexRegistration, condition string) string {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -195,4 +196,212 @@ var _ = Describe("Renewing", func() {
 		Expect(s.condition(v1alpha1.ConditionStalled)).To(BeEmpty())
 		Eventually(s.events).Should(ContainElements(HavePrefix("Renewed: renewed certificate "+old.SerialNumber), HavePrefix("RolledOut: ")))
 	})
+
+	It("waits for the renewal time, which is a time, not a poll", func(ctx context.Context) {
+		s := newScene(ctx, 60*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		due := s.certificate().NotAfter.Add(-720 * time.Hour)
+		Expect(s.status().RenewalTime.Time).To(BeTemporally("==", due.Truncate(time.Second)))
+		clk.SetTime(due.Add(-2 * time.Second))
+		Consistently(s.renewals).Should(BeZero())
+		clk.SetTime(due)
+		Eventually(s.renewals).Should(Equal(1))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
+	It("takes spec.renewal.before, and never more than a third of the lifetime", func(ctx context.Context) {
+		s := newScene(ctx, 60*day)
+		s.fr.Spec.Renewal.Before = &metav1.Duration{Duration: 24 * time.Hour}
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.status().RenewBefore.Duration).To(Equal(24 * time.Hour))
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Before.Duration = 17520 * time.Hour })
+		Eventually(func() time.Duration { return s.status().RenewBefore.Duration }).Should(Equal(450 * day / 3))
+		Eventually(s.renewals).Should(Equal(1), "60 of 450 days are less than a third")
+	})
+
+	It("renews an expired registration at once", func(ctx context.Context) {
+		s := newScene(ctx, -3*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+		Expect(s.condition(v1alpha1.ConditionCertificateValid)).To(Equal("True/Valid"))
+	})
+
+	It("does not touch a gateway at first sight", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		before := s.secret(operator.SecretName).ResourceVersion
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.secret(operator.SecretName).ResourceVersion).To(Equal(before))
+		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(1))
+		Expect(s.condition(v1alpha1.ConditionRolledOut)).To(Equal("True/Complete"))
+	})
+
+	It("renews by hand, once for each request", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		request := func(value string) {
+			s.change(func(fr *v1alpha1.FlexRegistration) {
+				fr.Annotations = map[string]string{v1alpha1.AnnotationRenew: value}
+			})
+		}
+		request("because I say so")
+		Eventually(func() string { return s.status().LastHandledRequest }).Should(Equal("because I say so"))
+		Expect(s.renewals()).To(Equal(1))
+		restart()
+		Consistently(s.renewals).Should(Equal(1))
+		clk.Step(time.Minute) // The platform's answer within the same second would not be newer.
+		request("again")
+		Eventually(s.renewals).Should(Equal(2))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
+	It("does nothing while suspended, and says from when on that matters", func(ctx context.Context) {
+		s := newScene(ctx, 60*day)
+		s.fr.Spec.Suspend = true
+		s.fr.Annotations = map[string]string{}
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Suspended")
+		clk.Step(40 * day)
+		s.eventually(v1alpha1.ConditionReady, "False/Suspended")
+		Expect(s.condition(v1alpha1.ConditionRenewed)).To(Equal("False/Suspended"))
+		Expect(s.renewals()).To(BeZero())
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("does nothing when it is restarted", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		versions := func() []string {
+			fr := &v1alpha1.FlexRegistration{}
+			Expect(admin.Get(ctx, client.ObjectKeyFromObject(s.fr), fr)).To(Succeed())
+			return []string{fr.ResourceVersion, s.secret(operator.SecretName).ResourceVersion, s.secret(s.recordName()).ResourceVersion, s.deployment(operator.GatewayName).ResourceVersion}
+		}
+		var before []string
+		Eventually(func() []string { before = versions(); return before }).Should(Equal(versions()))
+		restart()
+		Consistently(versions).WithTimeout(2 * time.Second).Should(Equal(before))
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("renews once where two operators run at the same time", func(ctx context.Context) {
+		second, err := operator.Start(operatorOptions)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { Expect(second.Stop()).To(Succeed()) })
+		s := newScene(ctx, 10*day)
+		s.create()
+		// One of them may meet the other's claim and wait until its deadline has passed for sure.
+		Eventually(func() string { clk.Step(time.Second); return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/Scheduled"))
+		Expect(s.renewals()).To(Equal(1))
+		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(2))
+	})
+
+	DescribeTable("takes nothing over that is no renewal", func(ctx context.Context, kind simulator.FaultKind) {
+		s := newScene(ctx, 10*day)
+		before := s.secret(operator.SecretName).ResourceVersion
+		platform.Inject(simulator.Fault{Kind: kind})
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/ResultInvalid")
+		Expect(s.secret(operator.SecretName).ResourceVersion).To(Equal(before))
+		Expect(s.status().FailedAttempts).To(BeEquivalentTo(1))
+		By("trying again by itself")
+		clk.SetTime(s.status().NextAttemptTime.Time)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.status().FailedAttempts).To(BeZero())
+	},
+		Entry("a truncated file", simulator.TruncatedFile),
+		Entry("an empty file", simulator.EmptyFile),
+		Entry("the old certificate again", simulator.OldCertificate),
+		Entry("another gateway's certificate", simulator.OtherGateway),
+		Entry("an expired certificate", simulator.AlreadyExpired),
+		Entry("a certificate of tomorrow", simulator.NotYetValid),
+		Entry("a key that does not match", simulator.WrongKey),
+	)
+
+	It("leaves a changed URL out and tells it", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		platform.Inject(simulator.Fault{Kind: simulator.ChangedURL})
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.status().Gateway.AnypointURL).To(Equal(platform.URL()))
+		Eventually(s.events).Should(ContainElement(And(HavePrefix("AnswerDiffers: "), ContainSubstring("spec.platformConnection.anypoint"))))
+	})
+
+	It("backs off from a platform that is down, counts it as a fault from the third time on, and recovers", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		platform.Inject(simulator.Fault{Kind: simulator.Unavailable503, Times: -1})
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/PlatformUnavailable")
+		for range 2 {
+			clk.SetTime(s.status().NextAttemptTime.Time)
+			failed := s.status().FailedAttempts
+			Eventually(func() int32 { return s.status().FailedAttempts }).Should(Equal(failed + 1))
+		}
+		s.eventually(v1alpha1.ConditionReady, "False/PlatformUnavailable")
+		platform.ClearFaults()
+		clk.SetTime(s.status().NextAttemptTime.Time)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("tries refused credentials once for all that share them, until they change", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.put(operator.CredentialsName, map[string][]byte{"client-id": []byte(appID), "client-secret": []byte("wrong-and-secret")})
+		other, err := platform.Register("egress", 10*day)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "egress"}, Data: map[string][]byte{"registration.yaml": other.File}})).To(Succeed())
+		Expect(admin.Create(ctx, operator.Deployment(s.namespace, "egress", "egress", 1))).To(Succeed())
+		second := &scene{ctx: ctx, namespace: s.namespace, gateway: other, fr: operator.FlexRegistration(s.namespace, "egress")}
+		DeferCleanup(func(ctx context.Context) { _ = admin.Delete(ctx, second.fr) })
+		platform.ResetRequests()
+		s.create()
+		second.create()
+		s.eventually(v1alpha1.ConditionReady, "False/CredentialsRejected")
+		second.eventually(v1alpha1.ConditionReady, "False/CredentialsRejected")
+		Expect(s.condition(v1alpha1.ConditionStalled)).To(Equal("True/CredentialsRejected"))
+		Expect(platform.Requests()).To(HaveLen(1))
+
+		By("letting one try through a day later")
+		clk.Step(25 * time.Hour)
+		Eventually(platform.Requests).Should(HaveLen(2))
+		Consistently(platform.Requests).Should(HaveLen(2))
+
+		s.put(operator.CredentialsName, map[string][]byte{"client-id": []byte(appID), "client-secret": []byte(appSecret + "\n")})
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		second.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.events()).NotTo(ContainElement(ContainSubstring("wrong-and-secret")))
+	})
+
+	It("does not renew again and again when the answers of the platform are lost", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		platform.Inject(simulator.Fault{Call: simulator.CallRenew, Kind: simulator.DropAfter, Times: -1})
+		s.create()
+		Eventually(func() string { clk.Step(10 * time.Minute); return s.condition(v1alpha1.ConditionReady) }).Should(Equal("False/UnresolvedAttempts"))
+		Expect(s.renewals()).To(Equal(3))
+		for range 20 {
+			clk.Step(time.Hour)
+		}
+		Consistently(s.renewals).Should(Equal(3))
+		By("trying at once where a person asks for it")
+		platform.ClearFaults()
+		s.change(func(fr *v1alpha1.FlexRegistration) {
+			fr.Annotations = map[string]string{v1alpha1.AnnotationRenew: "now"}
+		})
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
 })
+
+// restart stops the operator and starts another one.
+func restart() {
+	GinkgoHelper()
+	Expect(running.Stop()).To(Succeed())
+	var err error
+	running, err = operator.Start(operatorOptions)
+	Expect(err).NotTo(HaveOccurred())
+}

@@ -1,0 +1,227 @@
+package controllers_test
+
+import (
+	"context"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/test/controlplane"
+	"github.com/flexops/flex-registration-operator/test/operator"
+)
+
+// renewByHand puts a newer registration into the Secret, as a person with flexctl does.
+func (s *scene) renewByHand() {
+	GinkgoHelper()
+	fresh, err := platform.Register("by-hand", 400*day)
+	Expect(err).NotTo(HaveOccurred())
+	s.put(operator.SecretName, map[string][]byte{"registration.yaml": fresh.File})
+}
+
+var _ = Describe("Rolling out", func() {
+	It("rolls what somebody else has put into the Secret, without renewing", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.renewByHand()
+		certificate := s.certificate()
+		Eventually(func() map[string]string { return s.deployment(operator.GatewayName).Spec.Template.Annotations }).
+			Should(HaveKeyWithValue(v1alpha1.AnnotationRegistration, certificate.Fingerprint+"-1"))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.status().Certificate.Fingerprint).To(Equal(certificate.Fingerprint))
+		Expect(s.renewals()).To(BeZero())
+		Eventually(s.events).Should(ContainElement(HavePrefix("Adopted: ")))
+	})
+
+	It("tells that an older certificate is back, and neither renews nor rolls nor restores", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName).Data
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		generation := s.deployment(operator.GatewayName).Generation
+		renewed := s.secret(operator.SecretName).Data
+		s.put(operator.SecretName, old)
+		s.eventually(v1alpha1.ConditionReady, "False/Reverted")
+		Expect(s.condition(v1alpha1.ConditionStalled)).To(Equal("True/Reverted"))
+		version := s.secret(operator.SecretName).ResourceVersion
+		clk.Step(11 * day)
+		s.eventually(v1alpha1.ConditionCertificateValid, "False/Expired")
+		Expect(s.renewals()).To(Equal(1))
+		Expect(s.secret(operator.SecretName).ResourceVersion).To(Equal(version))
+		Expect(s.deployment(operator.GatewayName).Generation).To(Equal(generation))
+
+		By("going on when the newer one is put back")
+		s.put(operator.SecretName, renewed)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("rolls every Deployment that mounts the Secret, one after another, where none is named", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		Expect(admin.Create(ctx, operator.Deployment(s.namespace, "second", operator.SecretName, 1))).To(Succeed())
+		s.fr.Spec.TargetRef = nil
+		s.fr.Spec.SecretRef = &v1alpha1.SecretKeyReference{Name: operator.SecretName}
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		want := s.certificate().Fingerprint + "-1"
+		for _, name := range []string{operator.GatewayName, "second"} {
+			Expect(s.deployment(name).Spec.Template.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationRegistration, want))
+			Expect(s.deployment(name).Generation).To(BeEquivalentTo(2))
+		}
+		Expect(s.status().Rollout.Deployments).To(ConsistOf(operator.GatewayName, "second"))
+	})
+
+	It("leaves the restart to a person where the policy says so, and sees when it is done", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.fr.Spec.Rollout.Policy = v1alpha1.RolloutNever
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/RestartRequired")
+		Expect(s.condition(v1alpha1.ConditionRolledOut)).To(Equal("False/RestartRequired"))
+		Expect(s.condition(v1alpha1.ConditionRenewed)).To(Equal("True/UpToDate"))
+		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(1))
+		// Pods that start within the second of the publication may have either certificate.
+		published := s.secret(operator.SecretName).ManagedFields
+		last := published[len(published)-1].Time.Time
+		Eventually(time.Now).Should(BeTemporally(">", last.Add(time.Second)))
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			d.Spec.Template.Annotations = map[string]string{"kubectl.kubernetes.io/restartedAt": "now"}
+			return admin.Update(ctx, d)
+		}).Should(Succeed())
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.deployment(operator.GatewayName).Spec.Template.Annotations).NotTo(HaveKey(v1alpha1.AnnotationRegistration))
+	})
+
+	// notReadyScene is a gateway whose new pods never become ready, while the old ones serve.
+	notReadyScene := func(ctx context.Context, change func(*v1alpha1.FlexRegistration)) *scene {
+		s := newScene(ctx, 10*day)
+		d := s.deployment(operator.GatewayName)
+		Expect(admin.Delete(ctx, d)).To(Succeed())
+		d = operator.Deployment(s.namespace, operator.GatewayName, operator.SecretName, 1)
+		d.Spec.ProgressDeadlineSeconds = ptr.To[int32](2)
+		d.Spec.Template.Annotations = map[string]string{controlplane.PodAnnotation: controlplane.PodNotReady}
+		Expect(admin.Create(ctx, d)).To(Succeed())
+		change(s.fr)
+		s.create()
+		return s
+	}
+	repair := func(s *scene) {
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			delete(d.Spec.Template.Annotations, controlplane.PodAnnotation)
+			return admin.Update(s.ctx, d)
+		}).Should(Succeed())
+	}
+
+	It("tells that new pods don't become available within the Deployment's own deadline, and when they do", func(ctx context.Context) {
+		s := notReadyScene(ctx, func(*v1alpha1.FlexRegistration) {})
+		s.eventually(v1alpha1.ConditionReady, "False/RolloutFailed")
+		Expect(s.condition(v1alpha1.ConditionRolledOut)).To(Equal("False/RolloutFailed"))
+		Expect(s.condition(v1alpha1.ConditionRenewed)).To(Equal("True/UpToDate"))
+		repair(s)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("tells it after spec.rollout.timeout where that is set", func(ctx context.Context) {
+		s := notReadyScene(ctx, func(fr *v1alpha1.FlexRegistration) {
+			fr.Spec.Rollout.Timeout = &metav1.Duration{Duration: time.Hour}
+		})
+		s.eventually(v1alpha1.ConditionReady, "True/RollingOut")
+		clk.Step(59 * time.Minute)
+		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/RollingOut"))
+		clk.Step(2 * time.Minute)
+		s.eventually(v1alpha1.ConditionReady, "False/RolloutFailed")
+	})
+
+	It("tells when the certificate expires that pods hold which were not replaced", func(ctx context.Context) {
+		s := notReadyScene(ctx, func(*v1alpha1.FlexRegistration) {})
+		s.eventually(v1alpha1.ConditionReady, "False/RolloutFailed")
+		Expect(s.condition(v1alpha1.ConditionCertificateValid)).To(Equal("True/Valid"))
+		clk.Step(11 * day)
+		s.eventually(v1alpha1.ConditionCertificateValid, "False/Expired")
+	})
+
+	It("does not roll again when the annotation is taken away after the rollout", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			d.Spec.Template.Annotations = nil
+			return admin.Update(ctx, d)
+		}).Should(Succeed())
+		Consistently(func() map[string]string { return s.deployment(operator.GatewayName).Spec.Template.Annotations }).Should(BeEmpty())
+		Expect(s.condition(v1alpha1.ConditionReady)).To(Equal("True/Scheduled"))
+	})
+
+	It("owns one annotation of the Deployment and nothing else", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		for _, entry := range s.deployment(operator.GatewayName).ManagedFields {
+			if entry.Manager == "flex-registration-operator" {
+				Expect(string(entry.FieldsV1.Raw)).To(MatchJSON(`{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:gateway.flexops.dev/registration":{}}}}}}`))
+			}
+		}
+	})
+})
+
+var _ = Describe("Sharing a certificate", func() {
+	// twin is a FlexRegistration whose own Secret holds a copy of the same registration.
+	twin := func(ctx context.Context, s *scene) *scene {
+		t := &scene{ctx: ctx, namespace: s.namespace, gateway: s.gateway, fr: operator.FlexRegistration(s.namespace, "twin")}
+		Expect(admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "copy"}, Data: s.secret(operator.SecretName).Data})).To(Succeed())
+		Expect(admin.Create(ctx, operator.Deployment(s.namespace, "twin", "copy", 1))).To(Succeed())
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, t.fr)) })
+		return t
+	}
+
+	It("lets the oldest work and the others say so, until it is gone", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		t := twin(ctx, s)
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Expect(t.condition(v1alpha1.ConditionStalled)).To(Equal("True/Duplicate"))
+		Expect(t.message(v1alpha1.ConditionReady)).To(ContainSubstring(s.namespace + "/ingress"))
+		Expect(s.condition(v1alpha1.ConditionReady)).To(Equal("True/Scheduled"))
+		By("taking over when the oldest is suspended, and when it is deleted")
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
+		t.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Expect(admin.Delete(ctx, s.fr)).To(Succeed())
+		t.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
+	It("renews a certificate once that stands in two Secrets", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		t := twin(ctx, s)
+		s.create()
+		t.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Eventually(func() string { return t.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("copy the registration from Secret"))
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("lets one of two FlexRegistrations for one Secret work", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		t := &scene{ctx: ctx, namespace: s.namespace, gateway: s.gateway, fr: operator.FlexRegistration(s.namespace, operator.GatewayName)}
+		t.fr.Name = "same"
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, t.fr)) })
+		s.create()
+		t.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Expect(s.renewals()).To(Equal(1))
+	})
+})
