@@ -1,0 +1,138 @@
+# Everything a developer or CI does. Nothing is needed but Go, git, make and bash: the tools are built into
+# bin/ and the control plane into a cache, both from Go modules pinned in hack/.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+IMG      ?= flex-registration-operator:$(VERSION)
+FUZZTIME ?= 30s
+# Arguments of "make run".
+ARGS     ?=
+# Packages and arguments of "make test", to run a part: make test PKG=./controllers/... TESTARGS='-run Renew'
+PKG      ?= ./...
+TESTARGS ?=
+
+# Without cgo, tests share compiled packages with the control plane's build, and no C compiler is needed.
+export CGO_ENABLED ?= 0
+
+# The modules of this repository.
+MODULES := . hack/controlplane hack/tools hack/tools/golangci-lint
+
+##@ Everyday
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value]" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/manager
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/manager .
+
+.PHONY: run
+run: ## Run the operator from source against the current kubeconfig; ARGS are its flags
+	go run -ldflags '-X main.version=$(VERSION)' . $(ARGS)
+
+.PHONY: demo
+demo: controlplane ## Show a renewal from end to end on a local control plane; KEEP=1 leaves it running
+	@KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)" go run ./hack/demo $(if $(KEEP),--keep)
+
+.PHONY: controlplane
+controlplane: ## Build the local control plane, once (ten minutes on two cores), and print where it is
+	@hack/controlplane/build.sh
+
+.PHONY: image
+image: ## Build the container image IMG
+	docker build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: clean
+clean: ## Remove what was built here; the caches stay
+	rm -rf bin test-results
+
+##@ Code
+
+.PHONY: generate
+generate: bin/controller-gen ## Generate deep copies, the CRD and the role from the markers in the code
+	bin/controller-gen object paths=./api/...
+	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
+	bin/controller-gen rbac:roleName=flex-registration-operator paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: lint
+lint: bin/golangci-lint ## Lint; "bin/golangci-lint run --fix" mends what can be mended
+	bin/golangci-lint run
+
+.PHONY: verify
+verify: verify-format verify-generated verify-modules vet lint ## All checks that run nothing: format, generated files, modules, vet, lint
+
+.PHONY: verify-format
+verify-format:
+	@echo "gofmt -l ."; files=$$(gofmt -l .) || exit 1; \
+	if [ -n "$$files" ]; then echo "$$files"; echo "These files are not formatted: run gofmt -w on them." >&2; exit 1; fi
+
+# Generates into another place and compares, so that it works on uncommitted work and changes nothing.
+.PHONY: verify-generated
+verify-generated: bin/controller-gen
+	@echo "controller-gen, compared with what is there"; \
+	new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && \
+	bin/controller-gen object crd rbac:roleName=flex-registration-operator paths=./api/... paths=./controllers/... \
+	  output:object:dir="$$new/object" output:crd:dir="$$new/crd" output:rbac:dir="$$new/rbac" && \
+	{ diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/object/zz_generated.deepcopy.go" && \
+	  diff -ru config/crd/bases "$$new/crd" && \
+	  diff -u config/rbac/role.yaml "$$new/rbac/role.yaml"; } || \
+	{ echo "The generated files are not current: run make generate." >&2; exit 1; }
+
+.PHONY: verify-modules
+verify-modules:
+	@for module in $(MODULES); do \
+	  echo "go -C $$module mod tidy -diff"; \
+	  go -C $$module mod tidy -diff || { echo "$$module/go.mod is not tidy: run go mod tidy there." >&2; exit 1; }; \
+	done
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+##@ Tests
+
+# Runs tests through gotestsum and sums up: $(call run-tests,name of the results,arguments of go test,environment)
+define run-tests
+@mkdir -p test-results
+@KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)" && export KUBEBUILDER_ASSETS || exit 1; \
+$(3) bin/gotestsum --format pkgname --format-hide-empty-pkg --jsonfile test-results/$(1).json -- $(2); status=$$?; \
+hack/tools/summary.sh test-results/$(1).json; exit $$status
+endef
+
+.PHONY: test
+test: bin/gotestsum ## Run all tests, those on a real control plane too; PKG and TESTARGS select
+	$(call run-tests,test,-count=1 -timeout 20m $(TESTARGS) $(PKG))
+
+.PHONY: test-race
+test-race: bin/gotestsum ## Run all tests under the race detector; needs a C compiler
+	$(call run-tests,test-race,-count=1 -timeout 40m -race $(TESTARGS) $(PKG),CGO_ENABLED=1)
+
+.PHONY: test-faults
+test-faults: bin/gotestsum ## Break the operator at every call in turn; takes long
+	$(call run-tests,test-faults,-count=1 -timeout 60m $(TESTARGS) ./test/faults/...,FAULTS=all)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME
+	@git grep --untracked -E '^func Fuzz[A-Za-z0-9_]*\(' -- '*_test.go' | while IFS=: read -r file line; do \
+	  target=$${line#func }; target=$${target%%(*}; package=./$$(dirname "$$file"); \
+	  echo "$$package $$target"; \
+	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+# Tools, built anew when the module that pins them changes.
+
+TOOLS := hack/tools/go.mod hack/tools/go.sum
+
+bin/controller-gen: $(TOOLS)
+	@echo "building controller-gen" >&2
+	@go -C hack/tools build -o ../../bin/ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
+
+bin/gotestsum: $(TOOLS)
+	@echo "building gotestsum" >&2
+	@go -C hack/tools build -o ../../bin/ gotest.tools/gotestsum && touch $@
+
+bin/golangci-lint: hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
+	@echo "building golangci-lint, once (minutes)" >&2
+	@go -C hack/tools/golangci-lint build -o ../../../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@

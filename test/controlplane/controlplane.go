@@ -1,0 +1,128 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+const (
+	// startTimeout bounds each step of the start. Two busy cores need a few seconds; it is generous because a
+	// start that fails fails all tests of a suite.
+	startTimeout = time.Minute
+	stopTimeout  = 30 * time.Second
+	stopGrace    = 10 * time.Second
+)
+
+// Options say what a control plane is started with.
+type Options struct {
+	// CRDs are files, or directories with files, of CustomResourceDefinitions to install.
+	CRDs []string
+	// LogDir receives a log of each program and the audit log. Empty means a temporary directory.
+	LogDir string
+	// LeaveJobPods leaves the pods of Jobs scheduled but not run, for a caller that plays their kubelet itself.
+	LeaveJobPods bool
+}
+
+// ControlPlane is a running control plane.
+type ControlPlane struct {
+	// Config connects as a cluster administrator.
+	Config *rest.Config
+	// Kubeconfig is the path of a kubeconfig for the administrator.
+	Kubeconfig string
+	// Kubectl is the path of the kubectl program that belongs to the API server's version.
+	Kubectl string
+	// LogDir is where the logs are.
+	LogDir string
+
+	dir      string // private files, removed by Stop
+	env      *envtest.Environment
+	watchdog *watchdog
+	children []*child
+	users    sync.Mutex // envtest's certificate authority is not safe for concurrent use
+
+	stop    sync.Once
+	stopErr error
+}
+
+// Start starts a control plane and returns once it is usable: the node is ready and the default service
+// account exists. ctx bounds the start; a control plane that has started runs until Stop.
+func Start(ctx context.Context, o Options) (*ControlPlane, error) {
+	programs, err := findPrograms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "controlplane-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for the control plane: %w", err)
+	}
+	c := &ControlPlane{dir: dir, LogDir: o.LogDir, Kubectl: filepath.Join(programs, "kubectl")}
+	if err := c.start(ctx, programs, o); err != nil {
+		return nil, errors.Join(err, c.Stop())
+	}
+	return c, nil
+}
+
+func (c *ControlPlane) start(ctx context.Context, programs string, o Options) error {
+	if c.LogDir == "" {
+		c.LogDir = filepath.Join(c.dir, "logs")
+	}
+	if err := os.MkdirAll(c.LogDir, 0o755); err != nil {
+		return fmt.Errorf("make the log directory: %w", err)
+	}
+	if err := writeLaunchers(c.dir, programs); err != nil {
+		return err
+	}
+	var err error
+	if c.watchdog, err = startWatchdog(c.dir); err != nil {
+		return err
+	}
+	if err := c.startAPIServer(o.CRDs); err != nil {
+		return err
+	}
+	if c.Kubeconfig, err = c.kubeconfig("admin", "system:masters"); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("start the control plane: %w", err)
+	}
+	if err := c.startComponents(!o.LeaveJobPods); err != nil {
+		return err
+	}
+	admin, err := client.New(c.Config, client.Options{})
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	return c.waitUsable(ctx, admin)
+}
+
+// Stop ends the control plane and removes what it has written outside of Options.LogDir. Children go before
+// the API server, and that before etcd: otherwise each waits for what has gone.
+func (c *ControlPlane) Stop() error {
+	c.stop.Do(func() {
+		var errs []error
+		for _, child := range c.children {
+			child.terminate()
+		}
+		for _, child := range c.children {
+			errs = append(errs, child.wait(stopGrace))
+		}
+		if c.env != nil {
+			errs = append(errs, c.env.Stop())
+		}
+		if c.watchdog != nil {
+			errs = append(errs, c.watchdog.dismiss())
+		}
+		errs = append(errs, os.RemoveAll(c.dir))
+		c.stopErr = errors.Join(errs...)
+	})
+	return c.stopErr
+}
