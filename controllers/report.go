@@ -174,7 +174,7 @@ func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []meta
 	}
 	all := []metav1.Condition{
 		{Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message},
-		certificate, renewed(o, d), rolledOut(o, d, now),
+		certificate, renewed(o, d), rolledOut(o, now),
 	}
 	if r.reconciling {
 		all = append(all, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: reason, Message: message})
@@ -219,7 +219,7 @@ func renewed(o renewal.Observation, d renewal.Decision) metav1.Condition {
 	return c
 }
 
-func rolledOut(o renewal.Observation, d renewal.Decision, now time.Time) metav1.Condition {
+func rolledOut(o renewal.Observation, now time.Time) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionRolledOut, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonComplete}
 	switch rollout := renewal.RolloutState(o, now); {
 	case o.Unreadable != nil || !o.Record.Exists():

@@ -208,24 +208,25 @@ func rolling(o Observation, base Decision, now time.Time) *Decision {
 	if !o.Record.Rollout.pending() {
 		return nil
 	}
-	if d := unfinished(o); d == nil {
+	d := unfinished(o)
+	switch {
+	case d == nil:
 		return do(StepComplete, RollingOut, "every pod runs with certificate %s", o.Record.Newest.SerialNumber)
-	} else if o.RolloutNever {
+	case o.RolloutNever:
 		return nil
-	} else if d.Annotation != o.Record.Rollout.Annotation() {
+	case d.Annotation != o.Record.Rollout.Annotation():
 		decision := do(StepRoll, RollingOut, "rolling Deployment %s to certificate %s", d.Name, o.Record.Newest.SerialNumber)
 		decision.Deployment = d.Name
 		return decision
-	} else if base.Due || rolloutHasFailed(o, *d, now) {
+	case base.Due || rolloutHasFailed(o, *d, now):
 		return nil
-	} else {
-		// Without its progress, which would have the status written at every step of it.
-		decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s", d.Name, o.Record.Newest.SerialNumber)
-		if o.RolloutTimeout > 0 {
-			decision.At = o.Record.Rollout.Started.Add(o.RolloutTimeout)
-		}
-		return decision
 	}
+	// Without its progress, which would have the status written at every step of it.
+	decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s", d.Name, o.Record.Newest.SerialNumber)
+	if o.RolloutTimeout > 0 {
+		decision.At = o.Record.Rollout.Started.Add(o.RolloutTimeout)
+	}
+	return decision
 }
 
 // unfinished returns the first Deployment whose pods don't all run with the published registration.

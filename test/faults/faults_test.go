@@ -91,7 +91,7 @@ func pairs(calls []faults.Call, seed uint64) [][]faults.Fault {
 	if s := os.Getenv("FAULTS_PAIRS"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}
-	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // It is to be repeatable.
+	random := rand.New(rand.NewPCG(seed, seed))
 	pick := func() faults.Fault {
 		return faults.Fault{Call: calls[random.IntN(len(calls))], Way: faults.Ways[random.IntN(len(faults.Ways))]}
 	}

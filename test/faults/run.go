@@ -260,7 +260,7 @@ func (r *run) converge(ctx context.Context) error {
 			r.mu.Lock()
 			op := r.current
 			r.mu.Unlock()
-			op.Wait()
+			_ = op.Wait() // A dead operator fails in many ways.
 			r.restarts++
 			return false, r.start()
 		default:

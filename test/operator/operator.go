@@ -135,8 +135,9 @@ func (op *Operator) Kill() {
 	op.cancel()
 }
 
-// Wait returns when everything of a killed operator has ended, so that it can't disturb what follows.
-func (op *Operator) Wait() { <-op.done }
+// Wait returns when everything of a killed operator has ended, so that it can't disturb what follows. The error is
+// what it ended with.
+func (op *Operator) Wait() error { return <-op.done }
 
 // mortal is a renewer whose flexctl dies with the operator.
 type mortal struct {

@@ -53,7 +53,7 @@ func run(ctx context.Context, arguments []string, stdout io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 
 	clientID, clientSecret := p.AddConnectedApp()
 	if *caFile != "" {
