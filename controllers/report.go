@@ -168,6 +168,7 @@ func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []meta
 	if certificate.Status == metav1.ConditionFalse {
 		if status == metav1.ConditionTrue {
 			reason = v1alpha1.ReasonCertificateExpired
+			r = table[reason]
 		}
 		status = metav1.ConditionFalse
 		message = certificate.Message + "; " + message
