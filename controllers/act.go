@@ -142,7 +142,11 @@ func (r *Reconciler) claim(ctx context.Context, o *observation) (bool, error) {
 		return false, err
 	}
 	r.claims[fingerprint] = self
-	return true, r.report(ctx, o, d)
+	if err := r.report(ctx, o, d); err != nil {
+		// A renewal matters more than its status.
+		log.FromContext(ctx).Error(err, "reporting that a renewal starts")
+	}
+	return true, nil
 }
 
 // release forgets a claim whose renewal failed.
@@ -179,12 +183,13 @@ func (r *Reconciler) ask(ctx context.Context, o *observation) (renewed *registra
 }
 
 // saveOutcome stores the outcome of a renewal. The answer of the platform can't be had again, so the write is
-// repeated for a minute where the API server doesn't take it, also on top of what somebody else has recorded.
+// repeated for a while where the API server doesn't take it, also when somebody else has written the record.
 func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *registration.Registration, change func(renewal.Record) renewal.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
+	claimed := o.Record.Intent
 	var last error
-	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 10, Cap: 10 * time.Second}
+	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.5, Jitter: 0.1, Steps: 14}
 	_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
 		record := o.record
 		if renewed != nil {
@@ -194,29 +199,29 @@ func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *r
 			return true, nil
 		}
 		log.FromContext(ctx).Error(last, "storing the outcome of a renewal; trying again")
-		if apierrors.IsConflict(last) || apierrors.IsAlreadyExists(last) {
-			if stored := r.stored(ctx, o, renewed); stored {
-				last = nil
-				return true, nil
-			}
+		if apierrors.IsNotFound(last) {
+			o.record = o.record.Unstored() // Somebody has deleted the record: it is made anew.
 		}
+		if !apierrors.IsConflict(last) && !apierrors.IsAlreadyExists(last) {
+			return false, nil
+		}
+		stored, refused, err := gateway.LoadRecord(ctx, r.APIReader, o.gateway)
+		switch {
+		case err != nil || refused != nil:
+			return false, nil
+		case renewed != nil && stored.Newest != nil && stored.Newest.Certificate().Fingerprint == renewed.Certificate().Fingerprint,
+			renewed == nil && stored.Intent == nil:
+			last = nil // An earlier write had taken effect; its answer was lost.
+			o.remember(stored)
+			return true, nil
+		case stored.Intent == nil || stored.Intent.By != claimed.By || stored.Intent.Attempt != claimed.Attempt:
+			last = fmt.Errorf("the claim was lost to somebody else: %w", last)
+			return true, nil
+		}
+		o.remember(stored)
 		return false, nil
 	})
 	return last
-}
-
-// stored reads the record again and says whether it holds the outcome already: the answer to an earlier write
-// may have been lost.
-func (r *Reconciler) stored(ctx context.Context, o *observation, renewed *registration.Registration) bool {
-	record, refused, err := gateway.LoadRecord(ctx, r.APIReader, o.gateway)
-	if err != nil || refused != nil {
-		return false
-	}
-	o.remember(record)
-	if renewed == nil {
-		return record.Intent == nil
-	}
-	return record.Newest != nil && record.Newest.Certificate().Fingerprint == renewed.Certificate().Fingerprint
 }
 
 func (r *Reconciler) publish(ctx context.Context, o *observation) error {

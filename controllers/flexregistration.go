@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -56,7 +57,9 @@ type Reconciler struct {
 	claimsLock sync.Mutex
 	claims     map[string]types.NamespacedName
 	refusals   sync.Map
-	clusters   sync.Map
+	// clusters are identities by namespace, failures count the errors in a row by FlexRegistration.
+	clusters sync.Map
+	failures sync.Map
 }
 
 var zero = metav1.Duration{}
@@ -98,6 +101,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			if err := r.report(ctx, o, d); err != nil {
 				return ctrl.Result{}, err
 			}
+			r.failures.Delete(request.NamespacedName)
 			return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
 		}
 		if err := r.act(ctx, o, d); err != nil {
@@ -107,20 +111,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
 }
 
-// fail tells what the API server persistently refuses. Other errors pass by themselves: the work queue repeats
-// them with growing delays.
+// fail returns the error, for the work queue to repeat the work with growing delays, and tells it where it does not
+// pass by itself: at once what the API server refuses, anything else from the third time in a row on.
 func (r *Reconciler) fail(ctx context.Context, o *observation, err error) error {
-	if !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+	key := client.ObjectKeyFromObject(o.flexRegistration)
+	before, _ := r.failures.LoadOrStore(key, 0)
+	failed := before.(int) + 1
+	r.failures.Store(key, failed)
+	reason := v1alpha1.ReasonStepFailed
+	switch {
+	case apierrors.IsForbidden(err) || apierrors.IsInvalid(err):
+		reason = v1alpha1.ReasonForbidden
+	case failed < toldFromFailure:
 		return err
 	}
 	d := renewal.Plan(o.Observation, r.Clock.Now())
-	d.Step, d.State = renewal.StepWait, v1alpha1.ReasonForbidden
-	d.Message = "Kubernetes refuses what the operator must do: " + err.Error()
+	d.Step, d.State, d.Message = renewal.StepWait, renewal.State(reason), err.Error()
 	if reportErr := r.report(ctx, o, d); reportErr != nil {
-		return reportErr
+		log.FromContext(ctx).Error(reportErr, "telling why a step failed")
 	}
 	return err
 }
+
+// toldFromFailure is how many failures in a row are more than a conflict or a hiccup of the API server.
+const toldFromFailure = 3
 
 // clusterIdentity remembers the identity, which never changes while a process runs.
 func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (string, error) {

@@ -378,6 +378,18 @@ var _ = Describe("Renewing", func() {
 		Expect(s.events()).NotTo(ContainElement(ContainSubstring("wrong-and-secret")))
 	})
 
+	It("keeps what the platform answered although the record is deleted meanwhile", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		platform.Inject(simulator.Fault{Call: simulator.CallRenew, Hook: func() {
+			defer GinkgoRecover()
+			Expect(admin.Delete(ctx, s.secret(s.recordName()))).To(Succeed())
+		}})
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+		Expect(s.certificate().Fingerprint).To(Equal(platform.Renewals(s.gateway.AgentID)[0].NewFingerprint))
+	})
+
 	It("does not renew again and again when the answers of the platform are lost", func(ctx context.Context) {
 		s := newScene(ctx, 10*day)
 		platform.Inject(simulator.Fault{Call: simulator.CallRenew, Kind: simulator.DropAfter, Times: -1})

@@ -149,6 +149,7 @@ var table = map[string]row{
 	v1alpha1.ReasonRolloutFailed:   {ready: notReady},
 	v1alpha1.ReasonRestartRequired: {ready: notReady},
 	v1alpha1.ReasonForbidden:       {ready: notReady},
+	v1alpha1.ReasonStepFailed:      {ready: notReady},
 }
 
 // conditions makes all conditions from the observation and the decision; nothing else makes one.

@@ -6,12 +6,16 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/operator"
 )
@@ -159,6 +163,50 @@ var _ = Describe("Rolling out", func() {
 		}).Should(Succeed())
 		Consistently(func() map[string]string { return s.deployment(operator.GatewayName).Spec.Template.Annotations }).Should(BeEmpty())
 		Expect(s.condition(v1alpha1.ConditionReady)).To(Equal("True/Scheduled"))
+	})
+
+	It("never makes a Deployment that was deleted", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		d := s.deployment(operator.GatewayName)
+		Expect(admin.Delete(ctx, d)).To(Succeed())
+		Eventually(func() bool {
+			return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(d), &appsv1.Deployment{}))
+		}).Should(BeTrue())
+		Expect(gateway.Roll(ctx, admin, d, "x-1")).NotTo(Succeed())
+		Expect(apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(d), &appsv1.Deployment{}))).To(BeTrue())
+	})
+
+	It("tells what the API server refuses, and goes on when it does not any more", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		policy := &admissionv1.ValidatingAdmissionPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "no-rollouts-in-" + s.namespace},
+			Spec: admissionv1.ValidatingAdmissionPolicySpec{
+				MatchConstraints: &admissionv1.MatchResources{
+					NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}},
+					ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+						Operations: []admissionv1.OperationType{admissionv1.Update},
+						Rule:       admissionv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
+					}}},
+				},
+				Validations: []admissionv1.Validation{{Expression: "!('gateway.flexops.dev/registration' in object.spec.template.metadata.?annotations.orValue({}))", Message: "not at night"}},
+			},
+		}
+		binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: policy.Name},
+			Spec:       admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: policy.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny}},
+		}
+		Expect(admin.Create(ctx, policy)).To(Succeed())
+		Expect(admin.Create(ctx, binding)).To(Succeed())
+		Eventually(func() error {
+			return gateway.Roll(ctx, client.NewDryRunClient(admin), s.deployment(operator.GatewayName), "x-1")
+		}).Should(MatchError(ContainSubstring("not at night")))
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/Forbidden")
+		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("not at night"))
+		Expect(s.renewals()).To(Equal(1))
+		Expect(admin.Delete(ctx, binding)).To(Succeed())
+		Eventually(func() string { clk.Step(time.Minute); return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/Scheduled"))
+		Expect(s.renewals()).To(Equal(1))
 	})
 
 	It("owns one annotation of the Deployment and nothing else", func(ctx context.Context) {

@@ -97,6 +97,9 @@ func TestEveryStateAndErrorHasARow(t *testing.T) {
 		g.Expect(table).To(HaveKey(string(class)))
 	}
 	for _, class := range constants(t, filepath.Join("..", "internal", "anypoint", "errors.go"), "") {
+		if strings.Contains(class, " ") {
+			continue // a sentence
+		}
 		g.Expect(retries).To(HaveKey(anypoint.Class(class)), "an error class that nobody knows how to repeat")
 	}
 }

@@ -90,6 +90,8 @@ const (
 	ReasonRestartRequired = "RestartRequired"
 	// ReasonForbidden: the Kubernetes API refused a request of the operator.
 	ReasonForbidden = "Forbidden"
+	// ReasonStepFailed: something that the operator must do in the cluster has failed several times in a row.
+	ReasonStepFailed = "StepFailed"
 
 	// ReasonCertificateExpired: a certificate that running pods hold has expired.
 	ReasonCertificateExpired = "CertificateExpired"

@@ -135,6 +135,13 @@ func (r *Record) With(newest *registration.Registration) *Record {
 	return &changed
 }
 
+// Unstored returns a copy that Save creates anew.
+func (r *Record) Unstored() *Record {
+	changed := *r
+	changed.stored = nil
+	return &changed
+}
+
 // Save stores the record. It fails with a conflict where somebody has stored one since this one was loaded.
 func (r *Record) Save(ctx context.Context, w client.Writer, g *Gateway) error {
 	encoded, err := json.Marshal(state{Secret: g.SecretName, Key: g.Key, Record: r.Record})

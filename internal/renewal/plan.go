@@ -64,8 +64,8 @@ type Decision struct {
 // rules are asked from top to bottom; the first that returns a decision ends the list.
 var rules = []func(Observation, Decision, time.Time) *Decision{
 	unreadable,
-	excluded,
 	suspended,
+	excluded,
 	confirmed,
 	firstSight,
 	adopted,
@@ -115,6 +115,12 @@ func wake(o Observation, d Decision, now time.Time) time.Time {
 	return next
 }
 
+// waiting says whether a wait until a moment still goes on. None of ours is longer than a day: one that seems to be
+// was begun before the clock was put back, and must not last until the clock gets there again.
+func waiting(until, now time.Time) bool {
+	return now.Before(until) && until.Before(now.Add(day+time.Hour))
+}
+
 // requested says whether a person asked for a renewal that has not succeeded yet.
 func requested(o Observation) bool {
 	return o.RenewRequest != "" && o.RenewRequest != o.Record.HandledRequest
@@ -149,7 +155,7 @@ func suspended(o Observation, base Decision, _ time.Time) *Decision {
 		return nil
 	}
 	if base.Due {
-		return wait(Suspended, "a renewal is due since %s but spec.suspend is set: remove it to renew", stamp(base.RenewalTime))
+		return wait(Suspended, "a renewal is due but spec.suspend is set: remove it to renew")
 	}
 	return wait(Suspended, "nothing is renewed or rolled while spec.suspend is set; a renewal will be due at %s", stamp(base.RenewalTime))
 }
@@ -242,6 +248,9 @@ func unfinished(o Observation) *Deployment {
 }
 
 func rolloutHasFailed(o Observation, d Deployment, now time.Time) bool {
+	if d.Annotation != o.Record.Rollout.Annotation() {
+		return false // It is still to begin; what failed was somebody else's.
+	}
 	if o.RolloutTimeout > 0 {
 		return !now.Before(o.Record.Rollout.Started.Add(o.RolloutTimeout))
 	}
@@ -261,7 +270,7 @@ func interrupted(o Observation, base Decision, now time.Time) *Decision {
 	if intent == nil || !base.Due {
 		return nil
 	}
-	if until := intent.Since.Add(Hold); now.Before(until) {
+	if until := intent.Since.Add(Hold); waiting(until, now) {
 		d := wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
 			intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(until))
 		d.At = until
@@ -281,7 +290,7 @@ func blocked(o Observation, _ Decision, _ time.Time) *Decision {
 func refused(o Observation, base Decision, now time.Time) *Decision {
 	r := o.Refused
 	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
-	if !base.Due || r == nil || !now.Before(r.Until) || asksAnew(o, a) {
+	if !base.Due || r == nil || !waiting(r.Until, now) || asksAnew(o, a) {
 		return nil
 	}
 	d := wait(r.State, "%s; they are tried again when the credentials Secret changes, or at %s", r.Message, stamp(r.Until))
@@ -300,7 +309,7 @@ func unresolved(o Observation, base Decision, now time.Time) *Decision {
 	if i := openIntent(o); i != nil {
 		count, last = count+1, i.Since
 	}
-	if !base.Due || count < MaxUnresolved || asksAnew(o, a) || !now.Before(last.Add(day)) {
+	if !base.Due || count < MaxUnresolved || asksAnew(o, a) || !waiting(last.Add(day), now) {
 		return nil
 	}
 	d := wait(UnresolvedAttempts, "%d attempts to renew certificate %s ended without an answer from Anypoint, the last at %s (%s): "+
@@ -313,7 +322,7 @@ func unresolved(o Observation, base Decision, now time.Time) *Decision {
 func backoff(o Observation, base Decision, now time.Time) *Decision {
 	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
 	changed := a.Refused != "" && a.Refused != o.Credentials
-	if !base.Due || !now.Before(a.Next) || changed || asksAnew(o, a) {
+	if !base.Due || !waiting(a.Next, now) || changed || asksAnew(o, a) {
 		return nil
 	}
 	d := wait(a.State, "attempt %d to renew certificate %s failed at %s: %s; the next is at %s",
