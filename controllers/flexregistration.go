@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -57,9 +58,11 @@ type Reconciler struct {
 	claimsLock sync.Mutex
 	claims     map[string]types.NamespacedName
 	refusals   sync.Map
-	// clusters are identities by namespace, failures count the errors in a row by FlexRegistration.
+	// clusters are identities by namespace; by FlexRegistration, failures count the errors in a row, and written is
+	// the resource version of the status that was written last.
 	clusters sync.Map
 	failures sync.Map
+	written  sync.Map
 }
 
 var zero = metav1.Duration{}
@@ -80,11 +83,11 @@ const maxSteps = 20
 
 // Reconcile brings one gateway forward as far as it goes, and says when to look again.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	fr := &v1alpha1.FlexRegistration{}
-	if err := r.Client.Get(ctx, request.NamespacedName, fr); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	fr, err := r.get(ctx, request.NamespacedName)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	if !fr.DeletionTimestamp.IsZero() {
+	if fr == nil || !fr.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, renewal.Deadline+timeout)
@@ -109,6 +112,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
+}
+
+// get reads the FlexRegistration from the cache, or live where the cache does not have the status yet that this
+// process has written last: what has changed is told from it. It returns nil where there is none.
+func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.FlexRegistration, error) {
+	fr := &v1alpha1.FlexRegistration{}
+	err := r.Client.Get(ctx, key, fr)
+	if written, ok := r.written.Load(key); err == nil && ok {
+		if order, invalid := resourceversion.CompareResourceVersion(fr.ResourceVersion, written.(string)); invalid != nil || order < 0 {
+			err = r.APIReader.Get(ctx, key, fr)
+		}
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		r.written.Delete(key)
+		r.failures.Delete(key)
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
+	}
+	return fr, nil
 }
 
 // fail returns the error, for the work queue to repeat the work with growing delays, and tells it where it does not

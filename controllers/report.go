@@ -42,6 +42,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		}
 		return fmt.Errorf("writing the status of FlexRegistration %s/%s: %w", fr.Namespace, fr.Name, err)
 	}
+	r.written.Store(client.ObjectKeyFromObject(fr), fr.ResourceVersion)
 	return nil
 }
 

@@ -1,0 +1,104 @@
+// Demo shows on this machine alone what a user sees of a renewal: a gateway whose certificate expires in ten days,
+// a FlexRegistration for it, and what the operator then does. Kubernetes' control plane, the operator and its
+// rights are the real ones; the node, Anypoint Platform and flexctl are simulated.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+func main() {
+	keep := pflag.Bool("keep", false, "leave everything running at the end, to look around, until Ctrl-C")
+	timeout := pflag.Duration("timeout", 3*time.Minute, "how long the renewal may take once everything is up")
+	pflag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// What libraries log is about the demo's own doings.
+	nothing := zap.New(zap.WriteTo(io.Discard))
+	ctrl.SetLogger(nothing)
+	klog.SetLogger(nothing)
+
+	if err := run(ctx, *keep, *timeout); err != nil {
+		fmt.Fprintln(os.Stderr, "\ndemo:", err)
+		os.Exit(1)
+	}
+}
+
+// run brings the world up, tells the story in it, and leaves nothing behind but the logs of a failure.
+func run(ctx context.Context, keep bool, timeout time.Duration) (err error) {
+	w, err := newWorld()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		failed := err != nil && !errors.Is(err, errInterrupted)
+		if failed && w.operator != nil {
+			fmt.Fprintf(os.Stderr, "\nThe operator's last lines:\n%s\n", tail(w.log("manager"), 20))
+		}
+		err = errors.Join(err, w.tearDown(failed))
+		if failed {
+			fmt.Fprintf(os.Stderr, "\nAll logs are in %s\n", w.logs)
+		}
+	}()
+	began := time.Now()
+	heading("Starting")
+	if err := w.bringUp(ctx); err != nil {
+		return because(ctx, err)
+	}
+	// The operator may end while it is needed.
+	ctx = w.operator.lifetime(ctx)
+	if err = because(ctx, w.story(ctx, timeout)); err == nil {
+		heading("Renewed and rolled out: the certificate is new, every pod was replaced after it, Ready is True (%.0fs)", time.Since(began).Seconds())
+	}
+	if keep && ctx.Err() == nil {
+		if err != nil {
+			fmt.Println("\nThis went wrong:", err)
+		}
+		w.explore()
+		<-ctx.Done()
+		if errors.Is(context.Cause(ctx), errOperatorEnded) {
+			err = errors.Join(err, errOperatorEnded)
+		}
+	}
+	return err
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// because names what has ended ctx as the reason of an error that is only its consequence.
+func because(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case errors.Is(context.Cause(ctx), errOperatorEnded):
+		return errOperatorEnded
+	default:
+		return errInterrupted
+	}
+}
+
+func heading(format string, arguments ...any) { fmt.Printf("\n# "+format+"\n", arguments...) }
+
+// tail gives the last lines of a file.
+func tail(path string, lines int) string {
+	content, err := os.ReadFile(filepath.Clean(path))
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(string(content)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

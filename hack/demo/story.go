@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+const inspect = `kubectl get secret ingress-registration -n gateway -o go-template='{{index .data "registration.yaml" | base64decode}}' | flexctl registration inspect --file=/dev/stdin`
+
+// story is what the user sees. Every command is run as it is shown.
+func (w *world) story(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it took longer than %s", timeout))
+	defer cancel()
+	before, err := w.look(ctx)
+	if err != nil {
+		return err
+	}
+	return w.tell(ctx,
+		chapter("A gateway, ten days before its certificate expires"),
+		w.show("kubectl get pods -n gateway"),
+		w.show(inspect),
+
+		chapter("A FlexRegistration for it"),
+		w.show("cat config/samples/gateway_v1alpha1_flexregistration.yaml"),
+		w.show("kubectl apply -f config/samples/gateway_v1alpha1_flexregistration.yaml"),
+
+		chapter("The operator renews the registration and rolls the gateway"),
+		w.follow("kubectl get flexregistration -n gateway -o wide --watch", "RollingOut|Scheduled"),
+		w.follow("kubectl rollout status deployment/ingress -n gateway", "successfully rolled out"),
+		w.show(fmt.Sprintf("kubectl wait flexregistration/ingress -n gateway --for=condition=RolledOut --timeout=%s", timeout)),
+		// A rollout doesn't wait for pods that are on their way out.
+		func(ctx context.Context) error {
+			return w.quietly(ctx, "kubectl wait -n gateway --for=delete --timeout=1m "+before.podNames())
+		},
+
+		chapter("What it leaves"),
+		w.show("kubectl events -n gateway --for flexregistration/ingress"),
+		w.show("kubectl get flexreg -n gateway"),
+		w.show(`kubectl get flexreg ingress -n gateway -o go-template='{{range .status.conditions}}{{printf "%-17s %-5s %-10s %s\n" .type .status .reason .message}}{{end}}'`),
+		w.show("kubectl get pods -n gateway"),
+		w.show(inspect),
+		func(ctx context.Context) error { return w.check(ctx, before) },
+	)
+}
+
+type scene func(context.Context) error
+
+func (w *world) tell(ctx context.Context, scenes ...scene) error {
+	for _, s := range scenes {
+		if err := s(ctx); err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func chapter(title string) scene {
+	return func(context.Context) error { heading("%s", title); return nil }
+}
+
+// show shows a command and what it prints.
+func (w *world) show(line string) scene {
+	return func(ctx context.Context) error {
+		fmt.Println("\n$", line)
+		command := w.shell(ctx, line)
+		command.Stdout, command.Stderr = os.Stdout, os.Stderr
+		if err := command.Run(); err != nil {
+			return fmt.Errorf("%s: %w", line, err)
+		}
+		return nil
+	}
+}
+
+// age is a column of kubectl's tables, and always new.
+var age = regexp.MustCompile(`^(\d+[smhd])+$`)
+
+// follow shows a command until a line matches the pattern, and only those lines that tell something new.
+func (w *world) follow(line, until string) scene {
+	pattern := regexp.MustCompile(until)
+	return func(ctx context.Context) error {
+		fmt.Println("\n$", line)
+		following, stop := context.WithCancel(ctx)
+		defer stop()
+		command := w.shell(following, line)
+		output, err := command.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		command.Stderr = os.Stderr
+		if err := command.Start(); err != nil {
+			return err
+		}
+		last, found := "", false
+		for lines := bufio.NewScanner(output); !found && lines.Scan(); {
+			text := lines.Text()
+			if told := strings.Join(slices.DeleteFunc(strings.Fields(text), age.MatchString), " "); told != last {
+				fmt.Println(strings.TrimRight(text, " "))
+				last = told
+			}
+			found = pattern.MatchString(text)
+		}
+		stop()
+		_ = command.Wait() // it was stopped
+		if !found {
+			return fmt.Errorf("%s: it has not shown %s", line, until)
+		}
+		return nil
+	}
+}
+
+// explore says how to look around in what is left running.
+func (w *world) explore() {
+	heading("Everything goes on running until Ctrl-C. In another terminal, in this directory:")
+	fmt.Printf(`export KUBECONFIG=%s
+export PATH=%s:$PATH
+kubectl get flexreg -n gateway -o wide --watch
+kubectl annotate flexreg ingress -n gateway --overwrite gateway.flexops.dev/renew="$(date +%%s)"    # renew now
+kubectl patch flexreg ingress -n gateway --type=merge -p '{"spec":{"suspend":true}}'
+kubectl delete flexreg ingress -n gateway        # and apply it again: nothing is renewed or rolled
+kubectl get secrets -n gateway                   # flexreg-record-… is the operator's memory
+tail -f %s
+`, w.cluster.Kubeconfig, w.path(), w.log("manager"))
+}

@@ -1,0 +1,231 @@
+// Package manager tests the operator as it is installed: the program, with the manifests of config/.
+package manager
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/hack/simulator"
+	"github.com/flexops/flex-registration-operator/test/controlplane"
+	"github.com/flexops/flex-registration-operator/test/operator"
+)
+
+const installed = "flex-registration-operator" // namespace, service account and lease
+
+// build compiles the operator.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "manager")
+	command := exec.Command("go", "build", "-o", program, ".")
+	command.Dir = filepath.Join("..", "..")
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("building the manager: %v\n%s", err, output)
+	}
+	return program
+}
+
+// process is a running manager.
+type process struct {
+	*exec.Cmd
+	probe, metrics string
+	mu             sync.Mutex
+	log            bytes.Buffer
+	done           chan error
+}
+
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+func (p *process) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func start(t *testing.T, program, kubeconfig string, environment []string, flags ...string) *process {
+	t.Helper()
+	p := &process{probe: freeAddress(t), metrics: freeAddress(t), done: make(chan error, 1)}
+	flags = append(flags, "--leader-elect", "--leader-election-namespace="+installed, "--health-probe-bind-address="+p.probe, "--metrics-bind-address="+p.metrics)
+	p.Cmd = exec.Command(program, flags...)
+	p.Env = append(append(os.Environ(), "KUBECONFIG="+kubeconfig), environment...)
+	p.Stdout, p.Stderr = p, p
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.done <- p.Cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = p.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(20 * time.Second):
+			_ = p.Process.Kill()
+			<-p.done
+		}
+		if t.Failed() {
+			t.Logf("%s", p.logged())
+		}
+	})
+	return p
+}
+
+func get(url string) (int, string) {
+	response, err := http.Get(url) //nolint:gosec,noctx // It is on the loopback.
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, _ := io.ReadAll(response.Body)
+	return response.StatusCode, string(body)
+}
+
+func TestInstalled(t *testing.T) {
+	g := NewWithT(t)
+	g.SetDefaultEventuallyTimeout(30 * time.Second)
+	ctx := t.Context()
+	cluster, err := controlplane.Start(ctx, controlplane.Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	kubectl := func(arguments ...string) string {
+		t.Helper()
+		command := exec.CommandContext(ctx, cluster.Kubectl, append([]string{"--kubeconfig=" + cluster.Kubeconfig}, arguments...)...)
+		command.Dir = filepath.Join("..", "..")
+		output, err := command.CombinedOutput()
+		g.Expect(err).NotTo(HaveOccurred(), string(output))
+		return string(output)
+	}
+	kubectl("apply", "-k", "config/default")
+	kubectl("wait", "--for=condition=Established", "crd/flexregistrations.gateway.flexops.dev")
+	// There is no image: the program runs here, as the service account.
+	kubectl("scale", "deployment/"+installed, "-n", installed, "--replicas=0")
+	kubeconfig, err := cluster.UserKubeconfig("system:serviceaccount:"+installed+":"+installed, "system:serviceaccounts", "system:serviceaccounts:"+installed, "system:authenticated")
+	g.Expect(err).NotTo(HaveOccurred())
+	admin, err := client.New(cluster.Config, client.Options{Scheme: operator.Scheme()})
+	g.Expect(err).NotTo(HaveOccurred())
+
+	platform, err := simulator.Start(simulator.Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = platform.Close() })
+	directory := t.TempDir()
+	flexctl, err := simulator.BuildFlexctl(directory)
+	g.Expect(err).NotTo(HaveOccurred())
+	ca := filepath.Join(directory, "ca.crt")
+	g.Expect(platform.WriteCA(ca)).To(Succeed())
+	program := build(t)
+	environment := []string{"SSL_CERT_FILE=" + ca}
+	flags := []string{"--flexctl=" + flexctl, "--anypoint-hosts=" + platform.Host()}
+
+	first := start(t, program, kubeconfig, environment, flags...)
+	holder := func() string {
+		lease := &coordinationv1.Lease{}
+		if err := admin.Get(ctx, client.ObjectKey{Namespace: installed, Name: installed}, lease); err != nil {
+			return ""
+		}
+		return ptr.Deref(lease.Spec.HolderIdentity, "")
+	}
+	g.Eventually(holder).ShouldNot(BeEmpty())
+	leader := holder()
+	second := start(t, program, kubeconfig, environment, flags...)
+	for _, p := range []*process{first, second} {
+		g.Eventually(func() int { code, _ := get("http://" + p.probe + "/readyz"); return code }).Should(Equal(http.StatusOK))
+		code, _ := get("http://" + p.probe + "/healthz")
+		g.Expect(code).To(Equal(http.StatusOK))
+		_, metrics := get("http://" + p.metrics + "/metrics")
+		g.Expect(metrics).To(ContainSubstring("leader_election_master_status"))
+	}
+
+	// The samples apply, and the smallest one works.
+	kubectl("create", "namespace", "gateway")
+	kubectl("apply", "--dry-run=server", "-k", "config/samples")
+	gateway, err := platform.Register(operator.GatewayName, -time.Hour)
+	g.Expect(err).NotTo(HaveOccurred())
+	id, secret := platform.AddConnectedApp()
+	for _, object := range []client.Object{
+		operator.RegistrationSecret("gateway", gateway.File),
+		operator.CredentialsSecret("gateway", id, secret),
+		operator.Deployment("gateway", operator.GatewayName, operator.SecretName, 1),
+	} {
+		g.Expect(admin.Create(ctx, object)).To(Succeed())
+	}
+	kubectl("apply", "-f", "config/samples/gateway_v1alpha1_flexregistration.yaml")
+	kubectl("wait", "-n", "gateway", "flexregistration/ingress", "--for=condition=Ready", "--timeout=30s")
+	g.Expect(platform.Renewals(gateway.AgentID)).To(HaveLen(1))
+	g.Expect(kubectl("get", "flexregistration", "-n", "gateway")).To(MatchRegexp(`NAME +READY +EXPIRES +RENEWS +GATEWAY +AGE\s+ingress +True +20\S+Z +20\S+Z +ingress `))
+	g.Expect(kubectl("get", "flexreg", "-n", "gateway", "-o", "wide")).To(MatchRegexp(`REASON +MESSAGE`))
+
+	// SIGTERM hands over at once: the lease would last for fifteen seconds.
+	stopped := time.Now()
+	g.Expect(first.Process.Signal(syscall.SIGTERM)).To(Succeed())
+	g.Eventually(first.done).Should(Receive(BeNil()))
+	first.done <- nil
+	g.Eventually(holder).Should(And(Not(BeEmpty()), Not(Equal(leader))))
+	t.Logf("the other replica led after %v", time.Since(stopped))
+	kubectl("annotate", "flexregistration/ingress", "-n", "gateway", v1alpha1.AnnotationRenew+"=once")
+	g.Eventually(func() int { return len(platform.Renewals(gateway.AgentID)) }).Should(Equal(2))
+
+	for _, p := range []*process{first, second} {
+		lines := bufio.NewScanner(strings.NewReader(p.logged()))
+		for lines.Scan() {
+			g.Expect(json.Valid(lines.Bytes())).To(BeTrue(), "not JSON: %s", lines.Text())
+			g.Expect(lines.Text()).NotTo(Or(ContainSubstring(secret), ContainSubstring("PRIVATE KEY")))
+		}
+	}
+	left, err := filepath.Glob(fmt.Sprintf("/dev/shm/flex-registration-operator-%d-*", first.Process.Pid))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(left).To(BeEmpty())
+}
+
+func TestCommandLine(t *testing.T) {
+	g := NewWithT(t)
+	program := build(t)
+	help, err := exec.CommandContext(context.Background(), program, "--help").CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, group := range []string{"Anypoint Platform flags:", "Controller flags:", "Observability flags:"} {
+		g.Expect(string(help)).To(ContainSubstring(group))
+	}
+	for flag, complaint := range map[string]string{
+		"--log-level=loud":  "write error, info or debug",
+		"--no-such-flag":    "unknown flag: --no-such-flag",
+		"--max-concurrent=": "invalid argument",
+	} {
+		output, err := exec.CommandContext(context.Background(), program, flag).CombinedOutput()
+		g.Expect(err).To(HaveOccurred())
+		g.Expect(string(output)).To(ContainSubstring(complaint))
+	}
+}
