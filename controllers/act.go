@@ -208,7 +208,7 @@ func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *r
 		stored, refused, err := gateway.LoadRecord(ctx, r.APIReader, o.gateway)
 		switch {
 		case err != nil || refused != nil:
-			return false, nil
+			return false, nil //nolint:nilerr // It is tried again; the first error says more.
 		case renewed != nil && stored.Newest != nil && stored.Newest.Certificate().Fingerprint == renewed.Certificate().Fingerprint,
 			renewed == nil && stored.Intent == nil:
 			last = nil // An earlier write had taken effect; its answer was lost.

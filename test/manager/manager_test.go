@@ -89,10 +89,12 @@ func start(t *testing.T, program, kubeconfig string, environment []string, flags
 	t.Cleanup(func() {
 		_ = p.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-p.done:
+		case err := <-p.done:
+			if err != nil {
+				t.Errorf("the manager ended with: %v", err)
+			}
 		case <-time.After(20 * time.Second):
-			_ = p.Process.Kill()
-			<-p.done
+			t.Errorf("the manager did not stop within 20s: %v", p.Process.Kill())
 		}
 		if t.Failed() {
 			t.Logf("%s", p.logged())
@@ -102,7 +104,7 @@ func start(t *testing.T, program, kubeconfig string, environment []string, flags
 }
 
 func get(url string) (int, string) {
-	response, err := http.Get(url) //nolint:gosec,noctx // It is on the loopback.
+	response, err := http.Get(url)
 	if err != nil {
 		return 0, err.Error()
 	}
