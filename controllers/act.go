@@ -26,7 +26,7 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 	log.FromContext(ctx).Info("acting", "step", d.Step, "message", d.Message)
 	switch d.Step {
 	case renewal.StepConfirm:
-		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { s.Cluster = o.Cluster; return s })
+		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Used(o.Cluster) })
 	case renewal.StepAdopt:
 		return r.adopt(ctx, o)
 	case renewal.StepRenew:
@@ -66,9 +66,8 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 	first := !o.Record.Exists()
 	replaced := o.Record.Newest.SerialNumber
 	err := r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
-		s.Cluster = o.Cluster
 		if first {
-			return s.Seen(o.Certificate)
+			return s.Used(o.Cluster).Seen(o.Certificate)
 		}
 		return s.Adopted(o.Certificate)
 	})

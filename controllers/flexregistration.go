@@ -75,7 +75,7 @@ const maxSteps = 20
 
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
@@ -179,6 +179,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.claims = map[string]types.NamespacedName{}
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, certificateIndex, indexCertificate); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
+	}
+	if err := mgr.Add(recordCleaner{r}); err != nil {
+		return fmt.Errorf("adding the cleaner of records: %w", err)
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).

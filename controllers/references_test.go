@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
@@ -198,6 +200,44 @@ var _ = Describe("References", func() {
 		By("not needing the confirmation any more")
 		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Annotations = nil })
 		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/Scheduled"))
+	})
+
+	It("removes the record thirty days after the FlexRegistration, unless it is the only copy", func(ctx context.Context) {
+		unused := func(s *scene) bool {
+			return bytes.Contains(s.secret(s.recordName()).Data["state.json"], []byte("unusedSince"))
+		}
+		s, only := newScene(ctx, 10*day), newScene(ctx, 10*day)
+		for _, s := range []*scene{s, only} {
+			old := s.secret(operator.SecretName).Data
+			s.create()
+			s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+			if s == only {
+				s.put(operator.SecretName, old)
+			}
+			Expect(admin.Delete(ctx, s.fr)).To(Succeed())
+		}
+		clk.Step(25 * time.Hour)
+		Eventually(func() bool { return unused(s) && unused(only) }).Should(BeTrue())
+
+		By("counting anew when it was in use in between")
+		clk.Step(20 * day)
+		s.fr = operator.FlexRegistration(s.namespace, operator.GatewayName)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(unused(s)).To(BeFalse())
+		Expect(admin.Delete(ctx, s.fr)).To(Succeed())
+		for range 2 {
+			clk.Step(25 * time.Hour)
+			Eventually(func() bool { return unused(s) }).Should(BeTrue())
+		}
+		secret := s.secret(operator.SecretName)
+		clk.Step(29 * day)
+		gone := func(s *scene) bool {
+			return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: s.recordName()}, &corev1.Secret{}))
+		}
+		Eventually(func() bool { clk.Step(25 * time.Hour); return gone(s) }).Should(BeTrue())
+		Expect(gone(only)).To(BeFalse())
+		Expect(s.secret(operator.SecretName)).To(Equal(secret))
 	})
 
 	It("leaves nothing but the record behind, and no finalizer", func(ctx context.Context) {

@@ -24,6 +24,8 @@ const (
 	RecordType corev1.SecretType = "gateway.flexops.dev/record"
 	// recordPrefix begins the names of records.
 	recordPrefix = "flexreg-record-"
+	// recordLabel, with the value recordComponent, is what records are listed by.
+	recordLabel, recordComponent = "gateway.flexops.dev/component", "record"
 	// maxRecord bounds a record, in bytes.
 	maxRecord = 256 << 10
 
@@ -64,7 +66,10 @@ func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *ren
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("getting the record, Secret %s/%s: %w", g.Namespace, name, err)
 	}
-	record, err := decode(secret, g)
+	record, of, err := decode(secret)
+	if err == nil && (of.SecretName != g.SecretName || of.Key != g.Key) {
+		err = errors.New("it is about another Secret")
+	}
 	if err != nil {
 		return &Record{}, finding(v1alpha1.ReasonRecordRefused, "Secret %s can't be used as the record of this gateway: %v. "+
 			"Nothing is renewed without it: keep a copy of it and delete it, or restore it", name, err), nil
@@ -72,38 +77,35 @@ func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *ren
 	return record, nil, nil
 }
 
-// decode reads a record. Its errors carry no content.
-func decode(secret *corev1.Secret, g *Gateway) (*Record, error) {
+// decode reads a record, and which gateway it is about. Its errors carry no content.
+func decode(secret *corev1.Secret) (*Record, *Gateway, error) {
 	size := 0
 	for _, v := range secret.Data {
 		size += len(v)
 	}
 	switch {
 	case secret.Type != RecordType:
-		return nil, fmt.Errorf("its type is not %s, so it was not written by the operator", RecordType)
+		return nil, nil, fmt.Errorf("its type is not %s, so it was not written by the operator", RecordType)
 	case size > maxRecord:
-		return nil, fmt.Errorf("it is larger than %d bytes", maxRecord)
+		return nil, nil, fmt.Errorf("it is larger than %d bytes", maxRecord)
 	}
 	var s state
 	if json.Unmarshal(secret.Data[recordState], &s) != nil {
-		return nil, fmt.Errorf("its %s is not valid", recordState)
-	}
-	if s.Secret != g.SecretName || s.Key != g.Key {
-		return nil, errors.New("it is about another Secret")
+		return nil, nil, fmt.Errorf("its %s is not valid", recordState)
 	}
 	record := &Record{Record: s.Record, stored: secret}
 	var err error
 	if record.Newest, err = parse(secret.Data, recordNewest); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if record.Newest == nil {
-		return nil, fmt.Errorf("its %s is missing", recordNewest)
+		return nil, nil, fmt.Errorf("its %s is missing", recordNewest)
 	}
 	if record.Previous, err = parse(secret.Data, recordPrevious); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	record.setCertificates()
-	return record, nil
+	return record, &Gateway{Namespace: secret.Namespace, SecretName: s.Secret, Key: s.Key}, nil
 }
 
 func parse(data map[string][]byte, key string) (*registration.Registration, error) {
@@ -160,7 +162,7 @@ func (r *Record) Save(ctx context.Context, w client.Writer, g *Gateway) error {
 	}
 	if r.stored == nil {
 		secret := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: g.Namespace, Name: name, Labels: map[string]string{"gateway.flexops.dev/component": "record"}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: g.Namespace, Name: name, Labels: map[string]string{recordLabel: recordComponent}},
 			Type:       RecordType,
 			Data:       data,
 		}
