@@ -14,17 +14,30 @@ const (
 	keyPassword     = "password"
 )
 
-// Credentials for Anypoint Platform: those of a connected app, or a user's. They print as a placeholder.
+// Credentials for Anypoint Platform: those of a connected app, or a user's. They print as a placeholder, and where
+// fmt does not ask for one (in unexported fields, for a wrong verb), it does not look into a function.
 type Credentials struct {
+	reveal func() pair
+}
+
+// pair is a connected app's, or a user's; the other's fields are empty.
+type pair struct {
 	clientID, clientSecret string
 	username, password     string
+}
+
+func (c Credentials) pair() pair {
+	if c.reveal == nil {
+		return pair{}
+	}
+	return c.reveal()
 }
 
 // ParseCredentials reads credentials out of a Secret's data. White space around a value, such as the newline
 // that an editor leaves, is not part of it. Errors name keys, never values.
 func ParseCredentials(data map[string][]byte) (Credentials, error) {
 	value := func(key string) string { return strings.TrimSpace(string(data[key])) }
-	c := Credentials{
+	c := pair{
 		clientID: value(keyClientID), clientSecret: value(keyClientSecret),
 		username: value(keyUsername), password: value(keyPassword),
 	}
@@ -49,7 +62,7 @@ func ParseCredentials(data map[string][]byte) (Credentials, error) {
 			return Credentials{}, fmt.Errorf("the value of key %s has more than one line, or a NUL", key)
 		}
 	}
-	return c, nil
+	return Credentials{func() pair { return c }}, nil
 }
 
 func complete(first, firstKey, second, secondKey string) error {
@@ -64,21 +77,23 @@ func complete(first, firstKey, second, secondKey string) error {
 
 // flags are what flexctl wants.
 func (c Credentials) flags() []string {
-	if c.clientID != "" {
-		return []string{"--client-id=" + c.clientID, "--client-secret=" + c.clientSecret}
+	p := c.pair()
+	if p.clientID != "" {
+		return []string{"--client-id=" + p.clientID, "--client-secret=" + p.clientSecret}
 	}
-	return []string{"--username=" + c.username, "--password=" + c.password}
+	return []string{"--username=" + p.username, "--password=" + p.password}
 }
 
-// secrets are the values that must not be seen anywhere.
+// secrets are the values that must not be seen anywhere, and what HTTP's basic authentication makes of them.
 func (c Credentials) secrets() []string {
-	var out []string
-	for _, s := range []string{c.clientID, c.clientSecret, c.username, c.password} {
-		if s != "" {
-			out = append(out, s)
-		}
+	p := c.pair()
+	switch {
+	case p.clientID != "":
+		return []string{p.clientID, p.clientSecret, p.clientID + ":" + p.clientSecret}
+	case p.username != "":
+		return []string{p.username, p.password, p.username + ":" + p.password}
 	}
-	return out
+	return nil
 }
 
 // Format keeps every fmt verb from printing a credential.

@@ -43,18 +43,24 @@ type pattern struct {
 	unresolved bool
 }
 
+const missingScope = "the credentials lack a permission: give the connected app the scopes Read Servers, Manage Servers and View Organization in the gateway's organization, then set the annotation gateway.flexops.dev/renew to a new value"
+
 // The texts are those of the vendor's documentation (a refused call carries the HTTP response), of Go's network
 // errors and of the usual command line libraries.
 var patterns = []pattern{
 	{re(`multi-?factor|\bmfa\b|two-?factor`), MFARequired, "use a connected app's client-id and client-secret instead of a user's", false},
 	{re(`back-end server is at capacity|HTTP/[\d.]+ 429|too many requests`), RateLimited, "Anypoint's rate limit was reached", false},
+	// What the registration facade is sent is no credentials but the token that was got for them.
+	{re(`reg facade call returned error response:\s*HTTP/[\d.]+ 40[13]`), MissingScope, missingScope, false},
 	{re(`HTTP/[\d.]+ 401|invalid_client|invalid_grant|unauthorized`), CredentialsRejected, "Anypoint refused the credentials: put valid ones into the credentials Secret", false},
-	{re(`HTTP/[\d.]+ 403|forbidden|insufficient.scope`), MissingScope, "the credentials lack a permission: give the connected app the scopes Read Servers, Manage Servers and View Organization in the gateway's organization, then set the annotation gateway.flexops.dev/renew to a new value", false},
+	{re(`HTTP/[\d.]+ 403|forbidden|insufficient.scope`), MissingScope, missingScope, false},
 	{re(`HTTP/[\d.]+ 503`), PlatformUnavailable, "Anypoint is not available", false},
 	{re(`HTTP/[\d.]+ 5\d\d`), PlatformUnavailable, "Anypoint failed", true},
 	{re(`HTTP/[\d.]+ 4\d\d`), RequestRefused, "Anypoint refused the renewal", false},
+	{re(`(?m:^starting flexctl: )|exec format error|error while loading shared libraries`), FlexctlUnusable, "flexctl can't be run on this machine: use one that was built for it", false},
 	{re(`unknown (command|flag|shorthand)|flag provided but not defined|no such command`), FlexctlUnusable, "this flexctl can't renew: use a newer one", false},
-	{re(`connection refused|no such host|network is unreachable|no route to host|certificate signed by unknown authority|x509:|tls:`), PlatformUnavailable, "Anypoint can't be reached: look at DNS, proxy and egress rules", false},
+	// No connection, no renewal: also where making one timed out.
+	{re(`dial tcp|dial udp|proxyconnect|connection refused|no such host|server misbehaving|name resolution|network is unreachable|no route to host|TLS handshake timeout|certificate signed by unknown authority|x509:|tls:`), PlatformUnavailable, "Anypoint can't be reached: look at DNS, proxy and egress rules", false},
 	{re(`timeout|deadline exceeded|\bEOF\b|connection reset|broken pipe`), PlatformUnavailable, "the connection to Anypoint broke", true},
 }
 

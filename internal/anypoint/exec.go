@@ -44,6 +44,9 @@ func (e *Exec) Renew(ctx context.Context, old *registration.Registration, creden
 		return nil, &Error{Class: HostNotAllowed, Detail: err.Error()}
 	}
 	program, err := exec.LookPath(e.Flexctl)
+	if err == nil {
+		program, err = filepath.Abs(program) // It is run in another directory.
+	}
 	if err != nil {
 		return nil, &Error{Class: FlexctlUnusable, Detail: fmt.Sprintf("there is no program %q to run: set --flexctl to the path of flexctl", e.Flexctl)}
 	}
@@ -63,10 +66,19 @@ func (e *Exec) Renew(ctx context.Context, old *registration.Registration, creden
 	}
 
 	arguments := append([]string{"registration", "renew", "--output-directory=" + result}, credentials.flags()...)
-	if failure := e.run(ctx, directory, credentials, program, append(arguments, input)...); failure != nil {
+	failure := e.run(ctx, directory, credentials, program, append(arguments, input)...)
+	if failure != nil && !failure.Unresolved {
 		return nil, failure
 	}
-	return readResult(result)
+	// A renewed registration can't be had again, so it counts where flexctl failed or hung after writing it too.
+	renewed, invalid := readResult(result)
+	switch {
+	case failure != nil && (invalid != nil || renewed.Certificate().Fingerprint == old.Certificate().Fingerprint):
+		return nil, failure
+	case invalid != nil:
+		return nil, invalid
+	}
+	return renewed, nil
 }
 
 // run runs the program and returns nil where it exited with status 0.
@@ -99,7 +111,7 @@ func (e *Exec) run(ctx context.Context, directory string, credentials Credential
 }
 
 // readResult reads what flexctl wrote. Where it is unusable, the platform may have renewed all the same.
-func readResult(directory string) (*registration.Registration, error) {
+func readResult(directory string) (*registration.Registration, *Error) {
 	data := map[string][]byte{}
 	for _, name := range []string{registration.DefaultKey, registration.CertificateKey} {
 		content, err := readFile(filepath.Join(directory, name))
@@ -189,7 +201,7 @@ func pathless(err error) string {
 	return err.Error()
 }
 
-// boundedBuffer keeps the first maxOutput bytes.
+// boundedBuffer keeps the first maxOutput bytes, to the end of a line: half a credential would not be recognised.
 type boundedBuffer struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -207,5 +219,9 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 func (b *boundedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.text.String()
+	text := b.text.String()
+	if len(text) == maxOutput {
+		text = text[:strings.LastIndexByte(text, '\n')+1]
+	}
+	return text
 }

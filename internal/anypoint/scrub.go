@@ -1,11 +1,13 @@
 package anypoint
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -13,32 +15,39 @@ import (
 // maxLine bounds, in bytes, the one line of somebody else's output that is ever shown.
 const maxLine = 200
 
-// longWord finds runs that may be part of a key or a token. A UUID or a host's label is shorter.
-var longWord = regexp.MustCompile(`[A-Za-z0-9+/=_-]{40,}(\.[A-Za-z0-9+/=_-]+)*`)
+const redacted = "[redacted]"
 
-var pemBlock = regexp.MustCompile(`(?s)-----BEGIN [^-]*-----.*?(-----END [^-]*-----|$)`)
+// confidential finds what must not be shown, whosever it is, and keeps its first group.
+var confidential = []*regexp.Regexp{
+	regexp.MustCompile(`()-----BEGIN [^-]*-----.*?(-----END [^-]*-----|$)`),
+	// JSON Web Tokens begin with an encoded {".
+	regexp.MustCompile(`()eyJ[A-Za-z0-9+/=_-]+(\.[A-Za-z0-9+/=_-]*)+`),
+	// Runs that may be part of a key or a token. A UUID or a host's label is shorter.
+	regexp.MustCompile(`()[A-Za-z0-9+/=_-]{40,}(\.[A-Za-z0-9+/=_-]+)*`),
+	// A token may be a UUID, so what says that it is one counts too.
+	regexp.MustCompile(`(?i)(\b(?:bearer|basic) )[^ "',;]+`),
+	regexp.MustCompile(`(?i)((?:access|refresh|id)_?token["'\\]* ?[:=] ?["'\\]*)[^ "',;&}\\]+`),
+	// The user info of a URL, such as a proxy's.
+	regexp.MustCompile(`(://)[^/ @]+@`),
+}
 
-// scrub makes one line of at most 200 bytes out of a program's output: the lines that flexctl marks as errors
-// and what follows them, or else the last ones, without credentials, PEM, tokens and control characters.
+// header finds the lines of an HTTP message that carry tokens.
+var header = regexp.MustCompile(`(?i)\b((?:set-)?cookie|authorization)("?:).*`)
+
+// scrub makes one line of at most 200 bytes out of a program's output: what follows where flexctl first marks an
+// error, or else its beginning, without credentials, PEM, tokens and control characters.
 func scrub(output string, credentials Credentials) string {
-	secrets := spellings(credentials.secrets())
-	// The longest first, so that one that contains another goes whole.
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
-	for _, secret := range secrets {
-		output = strings.ReplaceAll(output, secret, "[redacted]")
+	output = strings.ToValidUTF8(output, "")
+	// Before the lines are joined: a header ends with its line.
+	output = oneLine(header.ReplaceAllString(output, "$1$2 "+redacted))
+	output = credentials.redactor().Replace(output)
+	for _, expression := range confidential {
+		output = expression.ReplaceAllString(output, "${1}"+redacted)
 	}
-	output = pemBlock.ReplaceAllString(output, "[redacted]")
-	output = longWord.ReplaceAllString(output, "[redacted]")
-	if i := strings.Index(output, "[flexctl][error]"); i >= 0 {
-		output = output[i+len("[flexctl][error]"):]
+	if _, message, marked := strings.Cut(output, "[flexctl][error]"); marked {
+		output = message
 	}
-	output = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) && !unicode.IsSpace(r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(output, ""))
-	line := strings.Join(strings.Fields(output), " ")
+	line := strings.TrimSpace(output)
 	if line == "" {
 		return "no output"
 	}
@@ -48,13 +57,48 @@ func scrub(output string, credentials Credentials) string {
 	return line
 }
 
-// spellings adds the forms in which HTTP and JSON carry the values.
-func spellings(values []string) []string {
-	var out []string
-	for _, v := range values {
-		quoted, _ := json.Marshal(v)
-		out = append(out, v, url.QueryEscape(v), url.PathEscape(v), strings.Trim(string(quoted), `"`),
-			base64.StdEncoding.EncodeToString([]byte(v)), base64.URLEncoding.EncodeToString([]byte(v)))
+// oneLine leaves out what can't be printed and makes one space of all white space.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) && !unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// redactor replaces the credentials in what oneLine has made.
+func (c Credentials) redactor() *strings.Replacer {
+	var spelled []string
+	for _, v := range c.secrets() {
+		for _, spelling := range spellings(v) {
+			if spelling = oneLine(spelling); spelling != "" {
+				spelled = append(spelled, spelling)
+			}
+		}
 	}
-	return out
+	// The longest first, so that one that contains another goes whole.
+	slices.SortFunc(spelled, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	var replace []string
+	for _, s := range spelled {
+		replace = append(replace, s, redacted)
+	}
+	return strings.NewReplacer(replace...)
+}
+
+var percentEncoded = regexp.MustCompile(`%[0-9A-F]{2}`)
+
+// spellings are the forms in which command lines, HTTP, JSON and Go carry a value. Padding of base64 is left out, so
+// that it is found with and without.
+func spellings(v string) []string {
+	encoded, _ := json.Marshal(v)
+	quoted := strconv.Quote(v)
+	query, path := url.QueryEscape(v), url.PathEscape(v)
+	return []string{
+		v, string(encoded[1 : len(encoded)-1]), quoted[1 : len(quoted)-1],
+		query, percentEncoded.ReplaceAllStringFunc(query, strings.ToLower),
+		path, percentEncoded.ReplaceAllStringFunc(path, strings.ToLower),
+		base64.RawStdEncoding.EncodeToString([]byte(v)), base64.RawURLEncoding.EncodeToString([]byte(v)),
+	}
 }

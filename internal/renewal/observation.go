@@ -93,23 +93,22 @@ type Deployment struct {
 // ServingUntil is when the first of the certificates expires that running pods may hold.
 func (o Observation) ServingUntil() time.Time {
 	until := o.Certificate.NotAfter
-	if held := o.held(); held != nil && held.NotAfter.Before(until) {
-		until = held.NotAfter
+	for _, held := range o.held() {
+		if held.Fingerprint != "" && held.NotAfter.Before(until) {
+			until = held.NotAfter
+		}
 	}
 	return until
 }
 
-// held is a certificate other than the Secret's that pods may still hold, or nil.
-func (o Observation) held() *Certificate {
+// held are the certificates that pods may hold beside the one in the Secret.
+func (o Observation) held() []Certificate {
+	held := []Certificate{o.Record.Rollout.Held}
 	switch {
-	case o.Standing == Older:
-		// Pods that start now take the Secret's; those that run may have either.
-		return nil
 	case o.Record.unrolled():
-		held := o.Record.heldAfterNewest()
-		return &held
-	case o.Record.Rollout.pending():
-		return &o.Record.Rollout.Held
+		held = append(held, o.Record.Previous)
+	case o.Standing != Same:
+		held = append(held, o.Record.Newest)
 	}
-	return nil
+	return held
 }

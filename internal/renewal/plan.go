@@ -11,7 +11,7 @@ type Step string
 const (
 	// StepWait does nothing until something changes, or Decision.At.
 	StepWait Step = "Wait"
-	// StepConfirm records that the record is used in this cluster from now on.
+	// StepConfirm records that the record is in use, and in which cluster.
 	StepConfirm Step = "Confirm"
 	// StepAdopt records the registration in the gateway's Secret as the newest.
 	StepAdopt Step = "Adopt"
@@ -161,10 +161,11 @@ func suspended(o Observation, base Decision, _ time.Time) *Decision {
 }
 
 func confirmed(o Observation, _ Decision, _ time.Time) *Decision {
-	if !o.Record.Exists() || o.Cluster == "" || o.Record.Cluster == o.Cluster {
+	moved := o.Cluster != "" && o.Record.Cluster != o.Cluster
+	if !o.Record.Exists() || !moved && o.Record.UnusedSince.IsZero() {
 		return nil
 	}
-	return do(StepConfirm, Scheduled, "going on in this cluster")
+	return do(StepConfirm, Scheduled, "going on with the record that is there")
 }
 
 func firstSight(o Observation, _ Decision, _ time.Time) *Decision {

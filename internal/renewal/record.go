@@ -14,6 +14,8 @@ type Record struct {
 
 	// Cluster is the identity of the cluster in which the record is used.
 	Cluster string `json:"cluster"`
+	// UnusedSince is when the record was first seen without a FlexRegistration; zero where there is one.
+	UnusedSince time.Time `json:"unusedSince,omitzero"`
 	// Intent is a renewal that was started and whose outcome is not recorded.
 	Intent *Intent `json:"intent,omitempty"`
 	// Attempts are those since the last success.
@@ -70,7 +72,7 @@ type Rollout struct {
 	Started   time.Time `json:"started,omitzero"`
 	Published time.Time `json:"published,omitzero"`
 	Completed bool      `json:"completed,omitempty"`
-	// Held is the earliest-expiring certificate that pods may hold until the rollout is complete.
+	// Held is the earliest-expiring certificate that pods may hold until a rollout is complete.
 	Held Certificate `json:"held,omitzero"`
 }
 
@@ -98,6 +100,15 @@ func (r Record) AttemptsFor(fingerprint string) Attempts {
 	return r.Attempts
 }
 
+// Used records the cluster in which a FlexRegistration uses the record.
+func (r Record) Used(cluster string) Record {
+	if cluster != "" {
+		r.Cluster = cluster
+	}
+	r.UnusedSince = time.Time{}
+	return r
+}
+
 // Seen records the first sight of a gateway, whose pods are taken to run with what its Secret holds.
 func (r Record) Seen(c Certificate) Record {
 	r.Newest = c
@@ -107,6 +118,10 @@ func (r Record) Seen(c Certificate) Record {
 
 // Adopted records a registration that somebody else has made. What it replaces stays as the previous one.
 func (r Record) Adopted(c Certificate) Record {
+	if r.unrolled() {
+		// Pods can't have the one that is replaced, so what they may hold would be forgotten.
+		r.Rollout.Held = r.heldAfterNewest()
+	}
 	r.Previous, r.Newest = r.Newest, c
 	r.Intent, r.Attempts = nil, Attempts{}
 	return r
@@ -168,8 +183,8 @@ func (r Record) Published(changed, now time.Time) Record {
 // heldAfterNewest is the earliest-expiring certificate that pods may hold when a rollout to the newest starts.
 func (r Record) heldAfterNewest() Certificate {
 	held := r.Previous
-	if r.Rollout.pending() && r.Rollout.Held.NotAfter.Before(held.NotAfter) {
-		held = r.Rollout.Held
+	if before := r.Rollout.Held; before.Fingerprint != "" && (held.Fingerprint == "" || before.NotAfter.Before(held.NotAfter)) {
+		held = before
 	}
 	return held
 }

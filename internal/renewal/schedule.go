@@ -5,8 +5,9 @@ import "time"
 // DefaultBefore is how long before the expiry a certificate is renewed where nothing else is said.
 const DefaultBefore = 720 * time.Hour
 
-// minInterval keeps a platform that issues certificates which are due at once from being asked in a loop.
-const minInterval = time.Hour
+// minInterval keeps a platform that issues certificates which are due at once from being asked in a loop. It is
+// short against a certificate of an hour, which is still to be renewed before it expires.
+const minInterval = 10 * time.Minute
 
 // Schedule returns when a certificate is due for renewal, and how long before its expiry that is: before, but
 // never more than a third of its lifetime. The lifetime of a certificate that was renewed counts from the

@@ -1,0 +1,318 @@
+package renewal
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestPlan(t *testing.T) {
+	request := func(value string) func(*Observation) {
+		return func(o *Observation) { o.RenewRequest = value }
+	}
+	suspended := func(o *Observation) { o.Suspended = true }
+	blocked := func(o *Observation) {
+		o.Blocked = &Finding{State: "CredentialsNotFound", Message: "no credentials"}
+	}
+	excluded := func(o *Observation) { o.Excluded = &Finding{State: "Duplicate", Message: "another one"} }
+	unreadable := func(o *Observation) {
+		o.Unreadable = &Finding{State: "RegistrationInvalid", Message: "no YAML: 100%"}
+	}
+	refused := func(until time.Duration) func(*Observation) {
+		return func(o *Observation) {
+			o.Refused = &Refusal{Finding: Finding{State: "CredentialsRejected", Message: "refused next door"}, Until: noon.Add(until)}
+		}
+	}
+	standing := func(s Standing, c Certificate) func(*Observation) {
+		return func(o *Observation) { o.Standing, o.Certificate = s, c }
+	}
+	record := func(change func(Record) Record) func(*Observation) {
+		return func(o *Observation) { o.Record = change(o.Record) }
+	}
+	// failed has an attempt fail so long before noon.
+	failed := func(f Failure, ago time.Duration) func(*Observation) {
+		return record(func(r Record) Record {
+			return r.Claimed(older, "", "me", noon.Add(-ago)).Failed(f, older, noon.Add(-ago))
+		})
+	}
+	claimed := func(ago time.Duration) func(*Observation) {
+		return record(func(r Record) Record { return r.Claimed(older, "", "someone", noon.Add(-ago)) })
+	}
+	never := func(old int) func(*Observation) {
+		return func(o *Observation) { o.RolloutNever, o.Deployments[0].OldPods = true, old }
+	}
+	timeout := func(d time.Duration) func(*Observation) {
+		return func(o *Observation) { o.RolloutTimeout = d }
+	}
+	deploymentFailed := func(o *Observation) { o.Deployments[0].Failed = true }
+	// due makes the present certificate due.
+	due := func(o *Observation) {
+		o.Certificate.NotBefore, o.Certificate.NotAfter, o.Record.Renewed = noon.Add(-lifetime), noon.Add(day), Renewed{}
+	}
+
+	renewalTime := newest.NotAfter.Add(-DefaultBefore)
+	rolling := published(older, newest, deployment("a", newest, 1, false), deployment("b", newest, 0, true))
+
+	for name, c := range map[string]struct {
+		o          Observation
+		step       Step
+		state      State
+		at         time.Time // "": a day later
+		deployment string
+		message    string
+	}{
+		// Where nothing is to do.
+		"scheduled":                       {o: seen(newest), step: StepWait, state: Scheduled, message: "is renewed at 2032-06-24T12:00:00Z"},
+		"scheduled within a day":          {o: seen(certificate("x", 720*time.Hour+time.Hour)), step: StepWait, state: Scheduled, at: noon.Add(time.Hour)},
+		"scheduled, one second before":    {o: seen(certificate("x", 720*time.Hour+time.Second)), step: StepWait, state: Scheduled, at: noon.Add(time.Second)},
+		"scheduled, a nanosecond before":  {o: seen(certificate("x", 720*time.Hour+1)), step: StepWait, state: Scheduled, at: noon.Add(1)},
+		"scheduled, handled request":      {o: seen(newest).with(request("x"), func(o *Observation) { o.Record.HandledRequest = "x" }), step: StepWait, state: Scheduled},
+		"scheduled, not yet valid":        {o: seen(Certificate{Fingerprint: "f", NotBefore: noon.Add(time.Hour), NotAfter: noon.Add(lifetime)}), step: StepWait, state: Scheduled, at: noon.Add(time.Hour)},
+		"scheduled, credentials refused":  {o: seen(newest).with(refused(time.Hour)), step: StepWait, state: Scheduled},
+		"scheduled, attempt of old":       {o: seen(newest).with(failed(unavailable, 0)), step: StepWait, state: Scheduled},
+		"scheduled, intent of old":        {o: seen(newest).with(claimed(0)), step: StepWait, state: Scheduled},
+		"scheduled, other cluster's name": {o: seen(newest).with(func(o *Observation) { o.Cluster = "" }), step: StepWait, state: Scheduled},
+
+		// Renewing.
+		"due":               {o: seen(older), step: StepRenew, state: Renewing, message: "renewing certificate 5EB"},
+		"due, exactly":      {o: seen(certificate("x", 720*time.Hour)), step: StepRenew, state: Renewing},
+		"due, expired":      {o: seen(certificate("x", -lifetime)), step: StepRenew, state: Renewing},
+		"due, before is 8d": {o: seen(older).with(func(o *Observation) { o.Before = 8 * day }), step: StepWait, state: Scheduled},
+		"requested":         {o: seen(newest).with(request("x")), step: StepRenew, state: Renewing},
+		"requested, again":  {o: seen(newest).with(request("y"), func(o *Observation) { o.Record.HandledRequest = "x" }), step: StepRenew, state: Renewing},
+
+		// What comes first.
+		"unreadable":            {o: Observation{}.with(unreadable), step: StepWait, state: "RegistrationInvalid", message: "no YAML: 100%"},
+		"unreadable, excluded":  {o: seen(older).with(unreadable, excluded, suspended), step: StepWait, state: "RegistrationInvalid"},
+		"excluded":              {o: seen(newest).with(excluded), step: StepWait, state: "Duplicate", message: "another one"},
+		"suspended, excluded":   {o: seen(older).with(suspended, excluded), step: StepWait, state: Suspended},
+		"excluded, first sight": {o: Observation{Certificate: older}.with(excluded), step: StepWait, state: "Duplicate"},
+		"excluded, elsewhere":   {o: seen(older).with(excluded, func(o *Observation) { o.Cluster = "there" }), step: StepWait, state: "Duplicate"},
+		"excluded, unpublished": {o: replaced(older, newest).with(excluded), step: StepWait, state: "Duplicate"},
+
+		"suspended":              {o: seen(newest).with(suspended), step: StepWait, state: Suspended, message: "a renewal will be due at 2032-06-24T12:00:00Z"},
+		"suspended, due":         {o: seen(older).with(suspended), step: StepWait, state: Suspended, message: "a renewal is due but spec.suspend is set"},
+		"suspended, requested":   {o: seen(newest).with(suspended, request("x")), step: StepWait, state: Suspended, message: "a renewal is due but spec.suspend is set"},
+		"suspended, elsewhere":   {o: seen(newest).with(suspended, func(o *Observation) { o.Cluster = "there" }), step: StepWait, state: Suspended},
+		"suspended, first sight": {o: Observation{Certificate: older}.with(suspended), step: StepWait, state: Suspended},
+		"suspended, newer":       {o: seen(older).with(suspended, standing(Newer, newest)), step: StepWait, state: Suspended, at: noon.Add(day)},
+		"suspended, unpublished": {o: replaced(older, newest).with(suspended), step: StepWait, state: Suspended},
+		"suspended, unrolled":    {o: replaced(older, newest).with(suspended, standing(Same, newest)), step: StepWait, state: Suspended},
+		"suspended, rolling":     {o: rolling.with(suspended), step: StepWait, state: Suspended},
+		"suspended, blocked":     {o: seen(older).with(suspended, blocked), step: StepWait, state: Suspended},
+
+		"other cluster":              {o: seen(older).with(func(o *Observation) { o.Cluster = "there" }), step: StepConfirm, state: Scheduled},
+		"first sight":                {o: Observation{Certificate: older, Cluster: "here"}, step: StepAdopt, state: Scheduled},
+		"newer":                      {o: seen(older).with(standing(Newer, newest)), step: StepAdopt, state: RollingOut, message: "adopting certificate 5EC, which somebody else has renewed"},
+		"newer, intent":              {o: seen(older).with(claimed(0), standing(Newer, newest)), step: StepAdopt, state: RollingOut},
+		"newer than an unpublished":  {o: replaced(older, newest).with(standing(Newer, certificate("D", 2*lifetime))), step: StepAdopt, state: RollingOut},
+		"newer, blocked":             {o: seen(older).with(standing(Newer, newest), blocked), step: StepAdopt, state: RollingOut},
+		"registered anew":            {o: seen(newest).with(standing(Reregistered, older)), step: StepAdopt, state: RollingOut, message: "of a new registration"},
+		"unpublished":                {o: replaced(older, newest), step: StepPublish, state: Publishing, message: "writing certificate 5EC"},
+		"unpublished, due":           {o: replaced(older, newest).with(request("x")), step: StepPublish, state: Publishing},
+		"unpublished, blocked":       {o: replaced(older, newest).with(blocked), step: StepPublish, state: Publishing},
+		"unpublished while rolling":  {o: rolling.with(standing(Older, newest), record(func(r Record) Record { return r.Succeeded(certificate("D", 2*lifetime), "", noon) })), step: StepPublish, state: Publishing},
+		"reverted":                   {o: published(older, newest).with(standing(Older, older)), step: StepWait, state: Reverted, message: "holds certificate 5EB (expires 2031-05-11T12:00:00Z) again, although 5EC"},
+		"reverted, due":              {o: published(older, newest).with(standing(Older, older), request("x")), step: StepWait, state: Reverted},
+		"reverted, blocked":          {o: published(older, newest).with(standing(Older, older), blocked), step: StepWait, state: Reverted},
+		"reverted after the first":   {o: seen(newest).with(standing(Older, older)), step: StepWait, state: Reverted},
+		"published":                  {o: replaced(older, newest).with(standing(Same, newest)), step: StepAdvance, state: RollingOut},
+		"adopted":                    {o: seen(older).with(standing(Same, newest), record(func(r Record) Record { return r.Adopted(newest) })), step: StepAdvance, state: RollingOut},
+		"published while rolling":    {o: rolling.with(record(func(r Record) Record { return r.Adopted(certificate("D", 2*lifetime)) }), standing(Same, certificate("D", 2*lifetime))), step: StepAdvance, state: RollingOut},
+		"published, due and blocked": {o: replaced(older, newest).with(standing(Same, newest), due, blocked), step: StepAdvance, state: RollingOut},
+
+		// Rolling, one Deployment after another.
+		"roll the first":            {o: published(older, newest, deployment("a", newest, 0, true), deployment("b", newest, 0, true)), step: StepRoll, state: RollingOut, deployment: "a"},
+		"roll the first, other's":   {o: published(older, newest, deployment("a", older, 1, true)), step: StepRoll, state: RollingOut, deployment: "a"},
+		"wait for the first":        {o: rolling, step: StepWait, state: RollingOut, message: "Deployment a is being rolled to certificate 5EC"},
+		"wait, with a timeout":      {o: rolling.with(timeout(90 * time.Minute)), step: StepWait, state: RollingOut, at: noon.Add(30 * time.Minute)},
+		"roll the second":           {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 0, true)), step: StepRoll, state: RollingOut, deployment: "b"},
+		"roll the third":            {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true), deployment("c", newest, 0, false)), step: StepRoll, state: RollingOut, deployment: "c"},
+		"wait for the last":         {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, false)), step: StepWait, state: RollingOut},
+		"complete":                  {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true)), step: StepComplete, state: RollingOut},
+		"complete without any":      {o: published(older, newest), step: StepComplete, state: RollingOut},
+		"complete, late":            {o: published(older, newest, deployment("a", newest, 1, true)).with(timeout(time.Minute), deploymentFailed), step: StepComplete, state: RollingOut},
+		"rolled":                    {o: published(older, newest, deployment("a", newest, 1, true)).with(record(Record.RolledOut)), step: StepWait, state: Scheduled, at: noon.Add(day)},
+		"rolled, annotation gone":   {o: published(older, newest, deployment("a", newest, 0, false)).with(record(Record.RolledOut)), step: StepWait, state: Scheduled},
+		"roll, a failure not ours":  {o: published(older, newest, deployment("a", newest, 0, false)).with(deploymentFailed), step: StepRoll, state: RollingOut, deployment: "a"},
+		"roll, due":                 {o: published(older, newest, deployment("a", newest, 0, true)).with(due), step: StepRoll, state: RollingOut, deployment: "a"},
+		"roll, blocked":             {o: published(older, newest, deployment("a", newest, 0, true)).with(blocked), step: StepRoll, state: RollingOut, deployment: "a"},
+		"pending, due":              {o: rolling.with(due), step: StepRenew, state: Renewing},
+		"pending, requested":        {o: rolling.with(request("x")), step: StepRenew, state: Renewing},
+		"pending, due, blocked":     {o: rolling.with(due, blocked), step: StepWait, state: "CredentialsNotFound"},
+		"failed, Deployment's":      {o: rolling.with(deploymentFailed), step: StepWait, state: RolloutFailed, message: "Deployment a did not become available with certificate 5EC: 1 of 2 replicas updated; its older pods go on serving until 2031-05-11T12:00:00Z"},
+		"failed, timeout":           {o: rolling.with(timeout(time.Hour)), step: StepWait, state: RolloutFailed},
+		"timeout, not Deployment's": {o: rolling.with(timeout(2*time.Hour), deploymentFailed), step: StepWait, state: RollingOut, at: noon.Add(time.Hour)},
+		"failed, due":               {o: rolling.with(deploymentFailed, due), step: StepRenew, state: Renewing},
+		"failed, blocked":           {o: rolling.with(deploymentFailed, blocked), step: StepWait, state: "CredentialsNotFound"},
+
+		// Where a person restarts the pods.
+		"restart":                 {o: published(older, newest, deployment("a", newest, 0, true)).with(never(2)), step: StepWait, state: RestartRequired, message: "2 pods of Deployment a may still run with a certificate that expires at 2031-05-11T12:00:00Z"},
+		"restart, being done":     {o: published(older, newest, deployment("a", newest, 0, false)).with(never(1)), step: StepWait, state: RestartRequired},
+		"restarted":               {o: published(older, newest, deployment("a", newest, 0, true)).with(never(0)), step: StepComplete, state: RollingOut},
+		"restart, due":            {o: published(older, newest, deployment("a", newest, 0, true)).with(never(2), due), step: StepRenew, state: Renewing},
+		"restart, advances first": {o: replaced(older, newest).with(standing(Same, newest), func(o *Observation) { o.RolloutNever = true }), step: StepAdvance, state: RollingOut},
+
+		// An attempt without an outcome.
+		"interrupted":                  {o: seen(older).with(claimed(time.Minute)), step: StepWait, state: Interrupted, at: noon.Add(Hold - time.Minute), message: "attempt 1 to renew certificate 5EB was started at 2031-05-01T11:59:00Z by someone"},
+		"interrupted, last moment":     {o: seen(older).with(claimed(Hold - 1)), step: StepWait, state: Interrupted, at: noon.Add(1)},
+		"interrupted, held no longer":  {o: seen(older).with(claimed(Hold)), step: StepRenew, state: Renewing},
+		"interrupted, of another":      {o: seen(older).with(record(func(r Record) Record { return r.Claimed(oldest, "", "someone", noon) })), step: StepRenew, state: Renewing},
+		"interrupted, not due":         {o: seen(newest).with(record(func(r Record) Record { return r.Claimed(newest, "", "someone", noon) })), step: StepWait, state: Scheduled},
+		"interrupted, requested":       {o: seen(older).with(claimed(time.Minute), request("x")), step: StepWait, state: Interrupted},
+		"interrupted, backoff":         {o: seen(older).with(failed(credentialsRejected("1"), time.Hour), claimed(time.Minute)), step: StepWait, state: Interrupted},
+		"interrupted, blocked":         {o: seen(older).with(claimed(time.Minute), blocked), step: StepWait, state: Interrupted},
+		"interrupted, clock put back":  {o: seen(older).with(claimed(-time.Hour)), step: StepWait, state: Interrupted, at: noon.Add(time.Hour + Hold)},
+		"interrupted, clock years off": {o: seen(older).with(claimed(-1000 * day)), step: StepRenew, state: Renewing},
+
+		"blocked":                {o: seen(newest).with(blocked), step: StepWait, state: "CredentialsNotFound", message: "no credentials"},
+		"blocked, due":           {o: seen(older).with(blocked), step: StepWait, state: "CredentialsNotFound"},
+		"blocked, requested":     {o: seen(older).with(blocked, request("x")), step: StepWait, state: "CredentialsNotFound"},
+		"blocked, refused":       {o: seen(older).with(blocked, refused(time.Hour)), step: StepWait, state: "CredentialsNotFound"},
+		"refused":                {o: seen(older).with(refused(time.Hour)), step: StepWait, state: "CredentialsRejected", at: noon.Add(time.Hour), message: "refused next door; they are tried again when the credentials Secret changes, or at 2031-05-01T13:00:00Z"},
+		"refused, over":          {o: seen(older).with(refused(0)), step: StepRenew, state: Renewing},
+		"refused, requested":     {o: seen(older).with(refused(time.Hour), request("x")), step: StepRenew, state: Renewing},
+		"refused, clock is back": {o: seen(older).with(refused(1000 * day)), step: StepRenew, state: Renewing},
+
+		// Backing off.
+		"backoff":                      {o: seen(older).with(failed(unavailable, 30*time.Second)), step: StepWait, state: "PlatformUnavailable", at: noon.Add(30 * time.Second), message: "attempt 1 to renew certificate 5EB failed at 2031-05-01T11:59:30Z: down; the next is at 2031-05-01T12:00:30Z"},
+		"backoff, over":                {o: seen(older).with(failed(unavailable, time.Minute)), step: StepRenew, state: Renewing},
+		"backoff, credentials change":  {o: seen(older).with(failed(unavailable, 0), func(o *Observation) { o.Credentials = "2" }), step: StepWait, state: "PlatformUnavailable", at: noon.Add(time.Minute)},
+		"backoff, requested":           {o: seen(older).with(failed(unavailable, 0), request("x")), step: StepRenew, state: Renewing},
+		"backoff, same request":        {o: seen(older).with(request("x"), record(func(r Record) Record { return r.Claimed(older, "x", "me", noon).Failed(unavailable, older, noon) })), step: StepWait, state: "PlatformUnavailable", at: noon.Add(time.Minute)},
+		"backoff, clock put back":      {o: seen(older).with(failed(unavailable, -20*time.Hour)), step: StepWait, state: "PlatformUnavailable", at: noon.Add(20*time.Hour + time.Minute)},
+		"backoff, clock years off":     {o: seen(older).with(failed(unavailable, -1000*day)), step: StepRenew, state: Renewing},
+		"refused once":                 {o: seen(older).with(failed(credentialsRejected("1"), time.Hour)), step: StepWait, state: "CredentialsRejected", at: noon.Add(23 * time.Hour), message: "as soon as the credentials Secret changes"},
+		"refused once, changed":        {o: seen(older).with(failed(credentialsRejected("0"), time.Hour)), step: StepRenew, state: Renewing},
+		"refused once, a day ago":      {o: seen(older).with(failed(credentialsRejected("1"), day)), step: StepRenew, state: Renewing},
+		"refused, skewed by a second":  {o: seen(older).with(failed(credentialsRejected("1"), -time.Second)), step: StepWait, state: "CredentialsRejected", at: noon.Add(day)},
+		"refused once, requested":      {o: seen(older).with(failed(credentialsRejected("1"), time.Hour), request("x")), step: StepRenew, state: Renewing},
+		"refused, then interrupted":    {o: seen(older).with(failed(credentialsRejected("1"), time.Hour), claimed(time.Hour)), step: StepWait, state: "CredentialsRejected", at: noon.Add(23 * time.Hour)},
+		"unresolved, two":              {o: seen(older).with(failed(lost, 3*time.Hour), failed(lost, 2*time.Hour)), step: StepRenew, state: Renewing},
+		"unresolved, three":            {o: seen(older).with(failed(lost, 3*time.Hour), failed(lost, 3*time.Hour), failed(lost, 2*time.Hour)), step: StepWait, state: UnresolvedAttempts, at: noon.Add(22 * time.Hour), message: "3 attempts to renew certificate 5EB ended without an answer from Anypoint, the last at 2031-05-01T10:00:00Z (broken)"},
+		"unresolved, a day ago":        {o: seen(older).with(failed(lost, 2*day), failed(lost, 2*day), failed(lost, day)), step: StepRenew, state: Renewing},
+		"unresolved, four":             {o: seen(older).with(failed(lost, 2*day), failed(lost, 2*day), failed(lost, 2*day), failed(lost, day-1)), step: StepWait, state: UnresolvedAttempts, at: noon.Add(1)},
+		"unresolved, with the open":    {o: seen(older).with(failed(lost, 3*time.Hour), failed(lost, 3*time.Hour), claimed(time.Hour)), step: StepWait, state: UnresolvedAttempts, at: noon.Add(23 * time.Hour)},
+		"unresolved, only interrupted": {o: seen(older).with(claimed(3*time.Hour), claimed(2*time.Hour), claimed(time.Hour)), step: StepWait, state: UnresolvedAttempts, at: noon.Add(23 * time.Hour), message: "the operator stopped"},
+		"unresolved, requested":        {o: seen(older).with(failed(lost, time.Hour), failed(lost, time.Hour), failed(lost, 0), request("x")), step: StepRenew, state: Renewing},
+		"unresolved, not due": {o: seen(newest).with(record(func(r Record) Record {
+			return r.Failed(lost, newest, noon).Failed(lost, newest, noon).Failed(lost, newest, noon)
+		})), step: StepWait, state: Scheduled},
+		"unresolved, of another": {o: seen(older).with(record(func(r Record) Record {
+			return r.Failed(lost, oldest, noon).Failed(lost, oldest, noon).Failed(lost, oldest, noon)
+		})), step: StepRenew, state: Renewing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			d := Plan(c.o, noon)
+			g.Expect(d.Step).To(Equal(c.step), d.Message)
+			g.Expect(d.State).To(Equal(c.state), d.Message)
+			g.Expect(d.Deployment).To(Equal(c.deployment))
+			g.Expect(d.Message).To(ContainSubstring(c.message))
+			switch {
+			case c.step != StepWait:
+				g.Expect(d.At).To(BeZero())
+			case c.at.IsZero():
+				g.Expect(d.At).To(BeTemporally("<=", noon.Add(day)))
+				g.Expect(d.At).To(BeTemporally(">", noon))
+			default:
+				g.Expect(d.At).To(Equal(c.at))
+			}
+			if c.o.Unreadable == nil {
+				g.Expect(d.RenewalTime).NotTo(BeZero())
+				g.Expect(d.Before).NotTo(BeZero())
+			}
+		})
+	}
+	NewWithT(t).Expect(Plan(seen(newest), noon).RenewalTime).To(Equal(renewalTime))
+}
+
+// Waiting wakes up when an expiry shows, not only when a step is due.
+func TestWaitWakesWhenAConditionChanges(t *testing.T) {
+	g := NewWithT(t)
+	suspended := seen(certificate("x", time.Hour))
+	suspended.Suspended = true
+	g.Expect(Plan(suspended, noon).At).To(Equal(noon.Add(time.Hour)), "it expires")
+
+	pending := published(certificate("x", time.Hour), newest, deployment("a", newest, 1, false))
+	g.Expect(Plan(pending, noon).At).To(Equal(noon.Add(time.Hour)), "what pods hold expires")
+	g.Expect(Plan(pending, noon.Add(time.Hour)).At).To(Equal(noon.Add(25 * time.Hour)))
+}
+
+func TestServingUntil(t *testing.T) {
+	third := certificate("D", 2*lifetime)
+	standing := func(s Standing, c Certificate) func(*Observation) {
+		return func(o *Observation) { o.Standing, o.Certificate = s, c }
+	}
+	record := func(change func(Record) Record) func(*Observation) {
+		return func(o *Observation) { o.Record = change(o.Record) }
+	}
+	suspended := func(o *Observation) { o.Suspended = true }
+	for name, c := range map[string]struct {
+		o    Observation
+		want Certificate
+	}{
+		"nothing recorded":                  {Observation{Certificate: newest}, newest},
+		"seen":                              {seen(newest), newest},
+		"not published yet":                 {replaced(older, newest), older},
+		"published":                         {replaced(older, newest).with(standing(Same, newest)), older},
+		"rolling":                           {published(older, newest), older},
+		"rolled":                            {published(older, newest).with(record(Record.RolledOut)), newest},
+		"adopted":                           {seen(older).with(record(func(r Record) Record { return r.Adopted(newest) }), standing(Same, newest)), older},
+		"newer, not adopted as suspended":   {seen(older).with(standing(Newer, newest), suspended), older},
+		"registered anew, not adopted":      {seen(older).with(standing(Reregistered, newest), suspended), older},
+		"registered anew, expires earlier":  {seen(newest).with(standing(Reregistered, older), suspended), older},
+		"reverted":                          {published(older, newest).with(record(Record.RolledOut), standing(Older, older)), older},
+		"reverted while rolling":            {published(older, newest).with(standing(Older, older)), older},
+		"reverted to a later one":           {seen(older).with(standing(Older, newest)), older},
+		"not published, the last unrolled":  {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon) }), standing(Older, older)), oldest},
+		"published, the last unrolled":      {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon) }), standing(Same, newest)), oldest},
+		"rolling, the last unrolled":        {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon).Published(noon, noon) }), standing(Same, newest)), oldest},
+		"reverted, the last unrolled":       {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon).Published(noon, noon) }), standing(Older, older)), oldest},
+		"adopted over an unpublished":       {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest) }), standing(Same, newest)), oldest},
+		"adopted over one, rolling":         {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest).Published(noon, noon) }), standing(Same, newest)), oldest},
+		"adopted over one, rolled":          {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest).Published(noon, noon).RolledOut() }), standing(Same, newest)), newest},
+		"a record without its previous":     {published(older, newest).with(func(o *Observation) { o.Record.Previous, o.Record.Rollout.Held = Certificate{}, Certificate{} }), newest},
+		"unrolled without its previous":     {replaced(older, newest).with(standing(Same, newest), func(o *Observation) { o.Record.Previous = Certificate{} }), newest},
+		"adopted, the earlier one expiring": {seen(newest).with(record(func(r Record) Record { return r.Adopted(older) }), standing(Same, older)), older},
+		"rolling to one expiring earlier":   {seen(third).with(record(func(r Record) Record { return r.Adopted(older).Published(noon, noon) }), standing(Same, older)), older},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(c.o.ServingUntil()).To(Equal(c.want.NotAfter))
+		})
+	}
+}
+
+func TestRolloutState(t *testing.T) {
+	never := func(o *Observation) { o.RolloutNever, o.Deployments[0].OldPods = true, 1 }
+	failed := func(o *Observation) { o.Deployments[0].Failed = true }
+	due := func(o *Observation) { o.RenewRequest = "x" }
+	for name, c := range map[string]struct {
+		o    Observation
+		want State // "" where it is complete
+	}{
+		"none":                     {seen(newest), ""},
+		"complete":                 {published(older, newest).with(func(o *Observation) { o.Record = o.Record.RolledOut() }), ""},
+		"published":                {replaced(older, newest), RollingOut},
+		"rolling":                  {published(older, newest, deployment("a", newest, 1, false)), RollingOut},
+		"rolling, due":             {published(older, newest, deployment("a", newest, 1, false)).with(due), RollingOut},
+		"failed":                   {published(older, newest, deployment("a", newest, 1, false)).with(failed), RolloutFailed},
+		"failed, due":              {published(older, newest, deployment("a", newest, 1, false)).with(failed, due), RolloutFailed},
+		"to begin, failed before":  {published(older, newest, deployment("a", newest, 0, false)).with(failed), RollingOut},
+		"restart":                  {published(older, newest, deployment("a", newest, 0, true)).with(never), RestartRequired},
+		"restart, failed for them": {published(older, newest, deployment("a", newest, 0, true)).with(never, failed), RestartRequired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			finding := RolloutState(c.o, noon)
+			if c.want == "" {
+				g.Expect(finding).To(BeNil())
+				return
+			}
+			g.Expect(finding).NotTo(BeNil())
+			g.Expect(finding.State).To(Equal(c.want))
+			g.Expect(finding.Message).NotTo(BeEmpty())
+		})
+	}
+}

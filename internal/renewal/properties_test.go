@@ -1,0 +1,184 @@
+package renewal
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+// TestPlanProperties plans for random observations, also impossible ones.
+func TestPlanProperties(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	steps, states := map[Step]int{}, map[State]int{}
+	for range 50_000 {
+		o := randomObservation(random)
+		d := Plan(o, noon)
+		steps[d.Step]++
+		states[d.State]++
+		if problem := contradiction(o, d); problem != "" {
+			t.Fatalf("%s\nobservation: %+v\ndecision: %+v", problem, o, d)
+		}
+		if again := Plan(o, noon); again != d {
+			t.Fatalf("the same observation gives another decision: %+v, then %+v", d, again)
+		}
+	}
+	g := NewWithT(t)
+	for _, step := range []Step{StepWait, StepConfirm, StepAdopt, StepRenew, StepPublish, StepAdvance, StepRoll, StepComplete} {
+		g.Expect(steps[step]).To(BeNumerically(">", 50), "%s: %v", step, steps)
+	}
+	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, Publishing, RollingOut, Reverted, UnresolvedAttempts, RolloutFailed, RestartRequired,
+		"Unreadable", "Excluded", "Blocked", "Refused", "Failed"} {
+		g.Expect(states[state]).To(BeNumerically(">", 20), "%s: %v", state, states)
+	}
+}
+
+// contradiction says what a decision must never be.
+func contradiction(o Observation, d Decision) string {
+	r := o.Record
+	hands := d.Step != StepWait
+	switch {
+	case d.State == "" || d.Message == "":
+		return "a decision without words"
+	case d.Step == StepWait && !d.At.After(noon):
+		return "waiting for what has passed"
+	case d.Step == StepWait && d.At.After(noon.Add(day)):
+		return "waiting for longer than a day"
+	case hands && !d.At.IsZero():
+		return "acting and waiting"
+	case hands && (o.Suspended || o.Unreadable != nil || o.Excluded != nil):
+		return "acting where hands are to be kept off"
+	case (d.Step == StepRoll) != (d.Deployment != ""):
+		return "rolling nothing, or naming what isn't rolled"
+	case d.Step == StepRoll && o.RolloutNever:
+		return "rolling what a person rolls"
+	case d.Step == StepRoll && !r.Rollout.pending():
+		return "rolling without a rollout"
+	case d.Step == StepAdvance && o.Standing != Same:
+		return "advancing to what is not published"
+	case d.Step == StepPublish && (o.Standing != Older || r.Rollout.Fingerprint == r.Newest.Fingerprint):
+		return "publishing what was published before"
+	case d.Step == StepAdopt && r.Exists() && o.Standing != Newer && o.Standing != Reregistered:
+		return "adopting what is known"
+	case o.Unreadable == nil && o.ServingUntil().After(o.Certificate.NotAfter):
+		return "serving for longer than the Secret's certificate"
+	}
+	if d.Step == StepRoll {
+		for _, deployment := range o.Deployments {
+			if deployment.Name == d.Deployment && deployment.Annotation == r.Rollout.Annotation() {
+				return "rolling what has been rolled"
+			}
+		}
+	}
+	if d.Step != StepRenew {
+		return ""
+	}
+	asked := o.RenewRequest != "" && o.RenewRequest != r.HandledRequest
+	a := r.AttemptsFor(o.Certificate.Fingerprint)
+	anew := asked && o.RenewRequest != a.Request
+	held := func(until time.Time) bool { return until.After(noon) && until.Before(noon.Add(day+time.Hour)) }
+	switch {
+	case noon.Before(d.RenewalTime) && !asked:
+		return "renewing what is not due"
+	case o.Blocked != nil:
+		return "renewing although it can't be carried out"
+	case !r.Exists():
+		return "renewing without a record"
+	case o.Standing != Same:
+		return "renewing what is not the newest"
+	case r.Newest.Fingerprint != r.Rollout.Fingerprint:
+		return "renewing before the last one is published"
+	case r.Intent != nil && r.Intent.Fingerprint == o.Certificate.Fingerprint && held(r.Intent.Since.Add(Hold)):
+		return "renewing while an intent is held"
+	case held(a.Next) && !anew && (a.Refused == "" || a.Refused == o.Credentials):
+		return "renewing before the next attempt"
+	case o.Refused != nil && held(o.Refused.Until) && !anew:
+		return "trying credentials that were refused next door"
+	case a.Unresolved >= MaxUnresolved && r.Intent == nil && held(a.Last.Add(day)) && !anew:
+		return "renewing beyond the cap"
+	}
+	return ""
+}
+
+func randomObservation(random *rand.Rand) Observation {
+	chance := func(percent int) bool { return random.IntN(100) < percent }
+	near := func() time.Time {
+		return noon.Add(randomDuration(random, 60*day) - randomDuration(random, 60*day))
+	}
+	some := func() Certificate {
+		name := string(rune('A' + random.IntN(3)))
+		c := Certificate{SerialNumber: name, Fingerprint: name, NotAfter: near().Add(randomDuration(random, 500*day))}
+		c.NotBefore = c.NotAfter.Add(-time.Second - randomDuration(random, 500*day))
+		return c
+	}
+	finding := func(state State) *Finding {
+		if chance(5) {
+			return &Finding{State: state, Message: "it is so"}
+		}
+		return nil
+	}
+	o := Observation{
+		Suspended: chance(5), RolloutNever: chance(30),
+		Unreadable: finding("Unreadable"), Excluded: finding("Excluded"), Blocked: finding("Blocked"),
+		Certificate: some(), Cluster: "here", Credentials: fmt.Sprint(random.IntN(2)),
+	}
+	if chance(30) {
+		o.Before = randomDuration(random, 1000*day)
+	}
+	if chance(30) {
+		o.RolloutTimeout = randomDuration(random, day)
+	}
+	if chance(20) {
+		o.RenewRequest = fmt.Sprint(random.IntN(3))
+	}
+	if chance(15) {
+		o.Refused = &Refusal{Finding: Finding{State: "Refused", Message: "it is so"}, Until: near()}
+	}
+	if chance(10) {
+		return o // the first sight
+	}
+	r := &o.Record
+	r.Cluster, r.Newest, r.HandledRequest = "here", some(), fmt.Sprint(random.IntN(3))
+	if chance(5) {
+		r.Cluster = "there"
+	}
+	if chance(60) {
+		r.Newest = o.Certificate
+	}
+	if r.Newest.Fingerprint != o.Certificate.Fingerprint {
+		o.Standing = Newer + Standing(random.IntN(3))
+	}
+	if chance(70) {
+		r.Previous = some()
+	}
+	r.Rollout = Rollout{Sequence: int64(random.IntN(3)), Fingerprint: r.Newest.Fingerprint, Started: near(), Published: near(), Completed: chance(50)}
+	if chance(10) {
+		r.Rollout.Fingerprint = some().Fingerprint
+	}
+	if r.Rollout.pending() && chance(90) {
+		r.Rollout.Held = some()
+	}
+	if chance(30) {
+		r.Renewed = Renewed{Fingerprint: some().Fingerprint, Time: near()}
+	}
+	if chance(40) {
+		r.Attempts = Attempts{Fingerprint: some().Fingerprint, Failed: random.IntN(10), Unresolved: random.IntN(6), State: "Failed", Message: "it did",
+			Last: near(), Next: near(), Request: fmt.Sprint(random.IntN(3))}
+		if chance(30) {
+			r.Attempts.Refused = fmt.Sprint(random.IntN(2))
+		}
+	}
+	if chance(30) {
+		r.Intent = &Intent{Fingerprint: some().Fingerprint, Attempt: 1, Since: near(), By: "someone"}
+	}
+	for i := range random.IntN(4) {
+		d := Deployment{Name: fmt.Sprint(i), Complete: chance(50), Failed: chance(30), OldPods: random.IntN(3), Message: "it is so"}
+		if chance(50) {
+			d.Annotation = r.Rollout.Annotation()
+		}
+		o.Deployments = append(o.Deployments, d)
+	}
+	return o
+}

@@ -1,0 +1,121 @@
+package renewal
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestRecordTransitions(t *testing.T) {
+	g := NewWithT(t)
+	r := Record{Cluster: "here"}
+	g.Expect(r.Exists()).To(BeFalse())
+	g.Expect(r.unrolled()).To(BeFalse())
+
+	r = r.Seen(older)
+	g.Expect(r.Exists()).To(BeTrue())
+	g.Expect(r.unrolled()).To(BeFalse())
+	g.Expect(r.Rollout).To(Equal(Rollout{Fingerprint: older.Fingerprint}))
+	g.Expect(r.Rollout.Annotation()).To(BeEmpty())
+
+	r = r.Claimed(older, "", "me", noon)
+	g.Expect(r.Intent).To(Equal(&Intent{Fingerprint: older.Fingerprint, Attempt: 1, Since: noon, By: "me"}))
+	g.Expect(r.Attempts).To(Equal(Attempts{Fingerprint: older.Fingerprint}))
+
+	r = r.Failed(unavailable, older, noon.Add(time.Second))
+	g.Expect(r.Intent).To(BeNil())
+	g.Expect(r.Attempts).To(Equal(Attempts{Fingerprint: older.Fingerprint, Failed: 1, State: "PlatformUnavailable", Message: "down",
+		Last: noon.Add(time.Second), Next: noon.Add(time.Second + time.Minute)}))
+
+	r = r.Claimed(older, "x", "me", noon.Add(time.Hour)).Failed(credentialsRejected("1"), older, noon.Add(time.Hour))
+	g.Expect(r.Attempts).To(Equal(Attempts{Fingerprint: older.Fingerprint, Failed: 2, State: "CredentialsRejected", Message: "refused",
+		Last: noon.Add(time.Hour), Next: noon.Add(25 * time.Hour), Refused: "1", Request: "x"}))
+
+	r = r.Claimed(older, "x", "me", noon.Add(2*time.Hour)).Failed(lost, older, noon.Add(2*time.Hour))
+	g.Expect(r.Attempts).To(And(HaveField("Failed", 3), HaveField("Unresolved", 1), HaveField("Refused", ""), HaveField("Next", noon.Add(2*time.Hour+4*time.Minute))))
+
+	// An operator dies with a claim; the next claim counts it.
+	r = r.Claimed(older, "", "me", noon.Add(3*time.Hour))
+	before := r
+	r = r.Claimed(older, "y", "someone", noon.Add(4*time.Hour))
+	g.Expect(r.Attempts).To(And(HaveField("Failed", 4), HaveField("Unresolved", 2), HaveField("Request", "y"), HaveField("Last", noon.Add(2*time.Hour))))
+	g.Expect(r.Intent).To(Equal(&Intent{Fingerprint: older.Fingerprint, Attempt: 5, Since: noon.Add(4 * time.Hour), By: "someone"}))
+	g.Expect(before.Intent.By).To(Equal("me"), "a transition leaves what it starts from alone")
+	g.Expect(before.Attempts.Unresolved).To(Equal(1))
+	// Nothing is known of an intent for another certificate.
+	g.Expect(r.Claimed(newest, "", "me", noon).Attempts).To(Equal(Attempts{Fingerprint: newest.Fingerprint}))
+
+	r = r.Succeeded(newest, "y", noon.Add(5*time.Hour))
+	g.Expect(r.Newest).To(Equal(newest))
+	g.Expect(r.Previous).To(Equal(older))
+	g.Expect(r.Intent).To(BeNil())
+	g.Expect(r.Attempts).To(BeZero())
+	g.Expect(r.HandledRequest).To(Equal("y"))
+	g.Expect(r.Renewed).To(Equal(Renewed{Fingerprint: newest.Fingerprint, Time: noon.Add(5 * time.Hour)}))
+	g.Expect(r.unrolled()).To(BeTrue())
+	g.Expect(r.Rollout).To(Equal(Rollout{Fingerprint: older.Fingerprint}), "nothing is rolled that is not published")
+	g.Expect(r.Succeeded(newest, "", noon).HandledRequest).To(Equal("y"), "a renewal that was due handles no request")
+
+	r = r.Published(noon.Add(6*time.Hour), noon.Add(7*time.Hour))
+	g.Expect(r.unrolled()).To(BeFalse())
+	g.Expect(r.Rollout).To(Equal(Rollout{Sequence: 1, Fingerprint: newest.Fingerprint, Started: noon.Add(7 * time.Hour), Published: noon.Add(6 * time.Hour), Held: older}))
+	g.Expect(r.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
+	g.Expect(r.Rollout.pending()).To(BeTrue())
+
+	rolled := r.RolledOut()
+	g.Expect(rolled.Rollout.pending()).To(BeFalse())
+	g.Expect(rolled.Rollout.Held).To(BeZero())
+	g.Expect(rolled.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
+
+	// Somebody else renews, before and after the rollout.
+	next := certificate("D", 2*lifetime)
+	g.Expect(rolled.Adopted(next).Published(noon, noon).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", newest)))
+	g.Expect(r.Adopted(next).Published(noon, noon).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", older)))
+	adopted := r.Claimed(newest, "", "me", noon).Adopted(next)
+	g.Expect(adopted.Intent).To(BeNil())
+	g.Expect(adopted.Previous).To(Equal(newest))
+	g.Expect(adopted.Renewed.Fingerprint).To(Equal(newest.Fingerprint))
+	// The next one expires earlier than what pods hold.
+	g.Expect(r.Adopted(oldest).Published(noon, noon).Rollout.Held).To(Equal(older))
+}
+
+func TestAttemptsForAnotherCertificate(t *testing.T) {
+	g := NewWithT(t)
+	r := Record{}.Seen(older).Failed(lost, older, noon)
+	g.Expect(r.AttemptsFor(older.Fingerprint).Unresolved).To(Equal(1))
+	g.Expect(r.AttemptsFor(newest.Fingerprint)).To(Equal(Attempts{Fingerprint: newest.Fingerprint}))
+	g.Expect(r.Failed(unavailable, newest, noon).Attempts).To(And(HaveField("Failed", 1), HaveField("Unresolved", 0)))
+}
+
+func TestRecordAsJSON(t *testing.T) {
+	g := NewWithT(t)
+	full := Record{Cluster: "here"}.Seen(older).Succeeded(newest, "x", noon).Published(noon.Add(time.Second), noon.Add(1500*time.Millisecond)).
+		Failed(credentialsRejected("uid/7"), newest, noon.Add(time.Hour)).Claimed(newest, "y", "me", noon.Add(2*time.Hour))
+	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older), "full": full, "rolled": full.RolledOut()} {
+		encoded, err := json.Marshal(r)
+		g.Expect(err).NotTo(HaveOccurred())
+		var decoded Record
+		g.Expect(json.Unmarshal(encoded, &decoded)).To(Succeed())
+		// The certificates are read from the registrations beside it.
+		decoded.Newest, decoded.Previous = r.Newest, r.Previous
+		g.Expect(decoded).To(Equal(r), "%s: %s", name, encoded)
+	}
+	// What operators have stored is read by those to come.
+	var stored Record
+	g.Expect(json.Unmarshal([]byte(`{"cluster":"here",
+		"intent":{"fingerprint":"f","attempt":2,"since":"2031-05-01T12:00:00Z","by":"me"},
+		"attempts":{"fingerprint":"f","failed":1,"unresolved":1,"state":"RenewalTimedOut","message":"m","last":"2031-05-01T12:00:00Z","next":"2031-05-01T12:01:00Z","refused":"1","request":"x"},
+		"renewed":{"fingerprint":"e","time":"2031-05-01T12:00:00Z"},
+		"handledRequest":"w",
+		"rollout":{"sequence":3,"fingerprint":"f","started":"2031-05-01T12:00:00Z","published":"2031-05-01T12:00:00Z","completed":true,
+			"held":{"serialNumber":"s","fingerprint":"d","notBefore":"2031-05-01T12:00:00Z","notAfter":"2031-05-01T12:00:00Z"}}}`), &stored)).To(Succeed())
+	g.Expect(stored).To(Equal(Record{
+		Cluster:  "here",
+		Intent:   &Intent{Fingerprint: "f", Attempt: 2, Since: noon, By: "me"},
+		Attempts: Attempts{Fingerprint: "f", Failed: 1, Unresolved: 1, State: "RenewalTimedOut", Message: "m", Last: noon, Next: noon.Add(time.Minute), Refused: "1", Request: "x"},
+		Renewed:  Renewed{Fingerprint: "e", Time: noon}, HandledRequest: "w",
+		Rollout: Rollout{Sequence: 3, Fingerprint: "f", Started: noon, Published: noon, Completed: true, Held: Certificate{SerialNumber: "s", Fingerprint: "d", NotBefore: noon, NotAfter: noon}},
+	}))
+}
