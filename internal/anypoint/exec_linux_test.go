@@ -122,6 +122,19 @@ func TestSuperviseNothing(t *testing.T) {
 	NewWithT(t).Expect(err).To(MatchError("exit status 2"))
 }
 
+func TestSupervisorTakesFlexctlWithIt(t *testing.T) {
+	g := NewWithT(t)
+	pids := processes(t.TempDir())
+	line := append(supervisorForTests(t)[1:], "sh", "-c", `echo $$ > "$0/flexctl"; exec sleep 600`, string(pids))
+	supervisor := exec.Command(os.Args[0], line...)
+	supervisor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	g.Expect(supervisor.Start()).To(Succeed())
+	g.Eventually(pids.running).WithTimeout(10 * time.Second).WithPolling(10 * time.Millisecond).Should(HaveLen(1))
+	g.Expect(supervisor.Process.Kill()).To(Succeed())
+	_ = supervisor.Wait()
+	g.Eventually(pids.running).WithTimeout(10 * time.Second).WithPolling(10 * time.Millisecond).Should(BeEmpty())
+}
+
 // An operator that is killed takes its flexctl with it, and what flexctl has started; so does one of which only the
 // supervisor is asked to stop.
 func TestNothingOutlivesTheOperator(t *testing.T) {

@@ -413,6 +413,18 @@ func TestRenewTakesWhatFlexctlHasWritten(t *testing.T) {
 	}
 }
 
+func TestRenewDoesNotReadAHugeFile(t *testing.T) {
+	b := newBench(t)
+	b.script(`truncate -s 256M new/registration.yaml`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, failure := b.renew(t.Context(), b.app)
+	runtime.ReadMemStats(&after)
+	b.Expect(failure.Class).To(Equal(ResultInvalid))
+	b.Expect(failure.Detail).To(ContainSubstring("more than the"))
+	b.Expect(after.TotalAlloc - before.TotalAlloc).To(BeNumerically("<", 8<<20))
+}
+
 func TestRenewReadsOnlyRegularFiles(t *testing.T) {
 	b := newBench(t)
 	for name, c := range map[string]struct{ script, want string }{

@@ -105,7 +105,8 @@ func contradiction(o Observation, d Decision) string {
 func randomObservation(random *rand.Rand) Observation {
 	chance := func(percent int) bool { return random.IntN(100) < percent }
 	near := func() time.Time {
-		return noon.Add(randomDuration(random, 60*day) - randomDuration(random, 60*day))
+		before := randomDuration(random, 60*day)
+		return noon.Add(randomDuration(random, 60*day) - before)
 	}
 	some := func() Certificate {
 		name := string(rune('A' + random.IntN(3)))
