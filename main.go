@@ -15,6 +15,7 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -62,7 +63,7 @@ func flags(o *options) (sets cliflag.NamedFlagSets, all *pflag.FlagSet) {
 
 	f = sets.FlagSet("Controller")
 	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on at once. Renewals that share credentials always run one after another.")
-	f.BoolVar(&o.leaderElect, "leader-elect", false, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop.")
+	f.BoolVar(&o.leaderElect, "leader-elect", os.Getenv("KUBERNETES_SERVICE_HOST") != "", "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
 	f = sets.FlagSet("Observability")
@@ -113,7 +114,7 @@ func run(arguments []string) error {
 	config.UserAgent = "flex-registration-operator/" + version
 
 	// A renewal that is under way when the operator is stopped is finished and recorded first.
-	grace := renewal.Hold + time.Minute
+	grace := renewal.Hold + controllers.OutcomeGrace
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         controllers.CacheOptions(),
@@ -124,7 +125,12 @@ func run(arguments []string) error {
 		LeaderElectionID:              "flex-registration-operator",
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       &grace,
+		// A leader that can't reach the API server for a while goes on holding the answer of the platform: losing the
+		// lease would end it. SIGTERM releases the lease, so only a crash costs the whole duration.
+		LeaseDuration:           ptr.To(5 * time.Minute),
+		RenewDeadline:           ptr.To(4 * time.Minute),
+		RetryPeriod:             ptr.To(5 * time.Second),
+		GracefulShutdownTimeout: &grace,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -24,13 +25,16 @@ import (
 // act performs one step and brings the observation up to date with what the API server answered.
 func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision) error {
 	log.FromContext(ctx).Info("acting", "step", d.Step, "message", d.Message)
+	if d.Step == renewal.StepRenew {
+		return r.renew(ctx, o)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	switch d.Step {
 	case renewal.StepConfirm:
 		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Used(o.Cluster) })
 	case renewal.StepAdopt:
 		return r.adopt(ctx, o)
-	case renewal.StepRenew:
-		return r.renew(ctx, o)
 	case renewal.StepPublish:
 		return r.publish(ctx, o)
 	case renewal.StepAdvance:
@@ -63,46 +67,51 @@ func (r *Reconciler) save(ctx context.Context, o *observation, record *gateway.R
 }
 
 func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
-	first := !o.Record.Exists()
-	replaced := o.Record.Newest.SerialNumber
-	err := r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
-		if first {
-			return s.Used(o.Cluster).Seen(o.Certificate)
-		}
-		return s.Adopted(o.Certificate)
-	})
-	if err == nil && !first {
-		r.event(o.flexRegistration, corev1.EventTypeNormal, "Adopted", "Adopt", "adopted certificate %s, which somebody else has put in the place of %s", o.Certificate.SerialNumber, replaced)
+	if !o.Record.Exists() {
+		return r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
+			return s.Used(o.Cluster).Seen(o.Certificate, o.flexRegistration.Status.LastHandledRequest)
+		})
 	}
-	return err
+	replaced := o.Record.Newest.SerialNumber
+	if err := r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
+		return s.Adopted(o.Certificate).Published(o.SecretChanged, r.Clock.Now())
+	}); err != nil {
+		return err
+	}
+	r.event(o.flexRegistration, corev1.EventTypeNormal, "Adopted", "Adopt", "adopted certificate %s, which somebody else has put in the place of %s", o.Certificate.SerialNumber, replaced)
+	return r.observeDeployments(ctx, o)
 }
 
-// renew claims the certificate, asks the platform, and records the answer. Only the claim and what it rests on
-// happen one at a time; the platform is asked by as many at once as have different credentials.
+// errBusy says that another renewal uses the same credentials just now.
+var errBusy = errors.New("another renewal uses the same credentials")
+
+// renew claims the certificate, asks the platform, and records the answer.
 func (r *Reconciler) renew(ctx context.Context, o *observation) error {
-	key := o.flexRegistration.Namespace + "/" + o.flexRegistration.Spec.CredentialsRef.Name
-	r.credentialsInUse.LockKey(key)
-	defer func() { _ = r.credentialsInUse.UnlockKey(key) }()
-	if claimed, err := r.claim(ctx, o); err != nil || !claimed {
+	self := client.ObjectKeyFromObject(o.flexRegistration)
+	secret := types.NamespacedName{Namespace: self.Namespace, Name: o.flexRegistration.Spec.CredentialsRef.Name}
+	if !r.claims.takeTurn(secret, self) {
+		return errBusy
+	}
+	defer r.claims.endTurn(secret)
+	if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
 		return err
 	}
 
 	// From here on nothing may be cut short by a shutdown: the platform may have issued a certificate.
-	ctx = context.WithoutCancel(ctx)
-	asking, cancel := context.WithTimeout(ctx, renewal.Deadline)
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal.Deadline)
 	defer cancel()
-	old := o.registration
+	claimed, old := o.Certificate.Fingerprint, o.registration
 	renewed, ignored, failure := r.ask(asking, o)
 	if failure != nil {
-		defer r.release(o.Certificate.Fingerprint)
+		defer r.claims.release(claimed)
 		f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: o.Credentials}
 		err := r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(f, o.Certificate, r.Clock.Now()) })
-		if attempts := o.Record.Attempts; attempts.Refused != "" {
-			r.refusals.Store(attempts.Refused, refusal{o.flexRegistration.Name, attempts.State, attempts.Next})
+		if refusesCredentials(f.State) {
+			r.claims.refused(f.Credentials, refusal{self.Name, f.State, o.Record.Attempts.Next})
 		}
 		return err
 	}
-	r.refusals.Delete(o.Credentials)
+	r.claims.accepted(o.Credentials)
 	certificate := renewal.Certificate(renewed.Certificate())
 	if err := r.saveOutcome(ctx, o, renewed, func(s renewal.Record) renewal.Record {
 		return s.Succeeded(certificate, o.RenewRequest, r.Clock.Now())
@@ -110,25 +119,36 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 		return err
 	}
 	r.event(o.flexRegistration, corev1.EventTypeNormal, "Renewed", "Renew", "renewed certificate %s: the new one is %s and expires at %s",
-		old.Certificate().SerialNumber, certificate.SerialNumber, certificate.NotAfter.UTC().Format(time.RFC3339))
+		old.Certificate().SerialNumber, certificate.SerialNumber, stamp(certificate.NotAfter))
 	if len(ignored) > 0 {
 		r.event(o.flexRegistration, corev1.EventTypeWarning, "AnswerDiffers", "Renew", "the renewed registration also differs in %s; only the certificate and its key were taken over", bounded(strings.Join(ignored, ", ")))
 	}
 	return nil
 }
 
-// claim writes the intent into the record, after a last look at who else might renew this certificate, and shows
-// it in the status, where a successor of this process looks. It returns false where the renewal must not start
-// after all. Claims of this process are also kept in memory, because the cache may not have the newest status.
-func (r *Reconciler) claim(ctx context.Context, o *observation) (bool, error) {
-	r.claimsLock.Lock()
-	defer r.claimsLock.Unlock()
-	self, fingerprint := client.ObjectKeyFromObject(o.flexRegistration), o.Certificate.Fingerprint
+// claim writes the intent into the record, after a last look at who else might renew this certificate, and shows it in
+// the status, where a successor of this process looks. It returns false where the renewal must not start after all. It
+// takes at most the time by which renewal.Hold is longer than the renewal's deadline.
+func (r *Reconciler) claim(ctx context.Context, o *observation, self types.NamespacedName) (claimed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, renewal.Hold-renewal.Deadline-5*time.Second)
+	defer cancel()
+	fingerprint := o.Certificate.Fingerprint
+	owner := r.claims.claim(fingerprint, self)
+	if owner != self && apierrors.IsNotFound(r.Client.Get(ctx, owner, &v1alpha1.FlexRegistration{})) {
+		r.claims.release(fingerprint)
+		owner = r.claims.claim(fingerprint, self)
+	}
+	if owner != self {
+		o.Excluded = finding(v1alpha1.ReasonDuplicate, "FlexRegistration %s renews the same certificate (%s)", owner, o.Certificate.SerialNumber)
+		return false, nil
+	}
+	defer func() {
+		if !claimed {
+			r.claims.release(fingerprint)
+		}
+	}()
 	if err := r.observePeers(ctx, o); err != nil {
 		return false, err
-	}
-	if owner, ok := r.claims[fingerprint]; ok && owner != self && r.Client.Get(ctx, owner, &v1alpha1.FlexRegistration{}) == nil {
-		o.Excluded = finding(v1alpha1.ReasonDuplicate, "FlexRegistration %s renews the same certificate (%s)", owner, o.Certificate.SerialNumber)
 	}
 	now := r.Clock.Now()
 	d := renewal.Plan(o.Observation, now)
@@ -140,19 +160,11 @@ func (r *Reconciler) claim(ctx context.Context, o *observation) (bool, error) {
 	}); err != nil {
 		return false, err
 	}
-	r.claims[fingerprint] = self
 	if err := r.report(ctx, o, d); err != nil {
 		// A renewal matters more than its status.
 		log.FromContext(ctx).Error(err, "reporting that a renewal starts")
 	}
 	return true, nil
-}
-
-// release forgets a claim whose renewal failed.
-func (r *Reconciler) release(fingerprint string) {
-	r.claimsLock.Lock()
-	defer r.claimsLock.Unlock()
-	delete(r.claims, fingerprint)
 }
 
 // ask asks the platform and checks its answer. What is returned is the present registration with the
@@ -181,15 +193,26 @@ func (r *Reconciler) ask(ctx context.Context, o *observation) (renewed *registra
 	return renewed, ignored, nil
 }
 
-// saveOutcome stores the outcome of a renewal. The answer of the platform can't be had again, so the write is
-// repeated for a while where the API server doesn't take it, also when somebody else has written the record.
+// outcomeTimeout is how long the write of the platform's answer is repeated: it can't be had again.
+const outcomeTimeout = 10 * time.Minute
+
+// OutcomeGrace is how long that goes on when the process is being stopped, after a renewal that is under way.
+const OutcomeGrace = time.Minute
+
+// saveOutcome stores the outcome of a renewal, whatever the API server answers at first and also where somebody else
+// has written the record meanwhile.
 func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *registration.Registration, change func(renewal.Record) renewal.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomeTimeout)
 	defer cancel()
-	claimed := o.Record.Intent
+	defer context.AfterFunc(ctx, func() {
+		grace, end := context.WithTimeout(writing, OutcomeGrace)
+		defer end()
+		<-grace.Done()
+		cancel()
+	})()
+	claimed := o.Certificate.Fingerprint
 	var last error
-	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.5, Jitter: 0.1, Steps: 14}
-	_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+	_ = wait.PollUntilContextCancel(writing, time.Second, true, func(ctx context.Context) (bool, error) {
 		record := o.record
 		if renewed != nil {
 			record = record.With(renewed)
@@ -206,15 +229,15 @@ func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *r
 		}
 		stored, refused, err := gateway.LoadRecord(ctx, r.APIReader, o.gateway)
 		switch {
-		case err != nil || refused != nil:
+		case err != nil || refused != nil || stored.Newest == nil:
 			return false, nil //nolint:nilerr // It is tried again; the first error says more.
-		case renewed != nil && stored.Newest != nil && stored.Newest.Certificate().Fingerprint == renewed.Certificate().Fingerprint,
+		case renewed != nil && stored.Newest.Certificate().Fingerprint == renewed.Certificate().Fingerprint,
 			renewed == nil && stored.Intent == nil:
 			last = nil // An earlier write had taken effect; its answer was lost.
 			o.remember(stored)
 			return true, nil
-		case stored.Intent == nil || stored.Intent.By != claimed.By || stored.Intent.Attempt != claimed.Attempt:
-			last = fmt.Errorf("the claim was lost to somebody else: %w", last)
+		case stored.Newest.Certificate().Fingerprint != claimed:
+			last = fmt.Errorf("somebody else has recorded another registration meanwhile: %w", last)
 			return true, nil
 		}
 		o.remember(stored)
@@ -234,12 +257,18 @@ func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 
 func (r *Reconciler) roll(ctx context.Context, o *observation, name string) error {
 	i := slices.IndexFunc(o.Deployments, func(d renewal.Deployment) bool { return d.Name == name })
-	annotation := o.Record.Rollout.Annotation()
+	d, annotation := &o.Deployments[i], o.Record.Rollout.Annotation()
 	if err := gateway.Roll(ctx, r.Client, &o.gateway.Deployments[i], annotation); err != nil {
 		return err
 	}
-	o.Deployments[i].Annotation, o.Deployments[i].Complete, o.Deployments[i].Message = annotation, false, "it has just begun"
-	return nil
+	*d = renewal.Deployment{Name: d.Name, UID: d.UID, Annotation: annotation, Message: "it has just begun"}
+	return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Rolling(d.UID, r.Clock.Now()) })
+}
+
+// refusesCredentials says that a failure concerns everybody who uses the same credentials. A missing scope does not: it
+// may be missing for one environment.
+func refusesCredentials(state renewal.State) bool {
+	return state == renewal.State(anypoint.CredentialsRejected) || state == renewal.State(anypoint.MFARequired)
 }
 
 // retries says how each class of error is repeated.

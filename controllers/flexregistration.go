@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,7 +18,6 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/keymutex"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,15 +49,7 @@ type Reconciler struct {
 	// MaxConcurrent is how many gateways are worked on at once.
 	MaxConcurrent int
 
-	// credentialsInUse lets one renewal at a time use a credentials Secret, so that refused credentials are
-	// tried once and not by every gateway that shares them.
-	credentialsInUse keymutex.KeyMutex
-	// What peers' statuses say may not be in the cache yet, so what this process knows itself comes first:
-	// claims are the FlexRegistrations that renew a certificate, by its fingerprint, refusals those whose
-	// credentials were refused, by the credentials' version.
-	claimsLock sync.Mutex
-	claims     map[string]types.NamespacedName
-	refusals   sync.Map
+	claims *claims
 	// clusters are identities by namespace; by FlexRegistration, failures count the errors in a row, and written is
 	// the resource version of the status that was written last.
 	clusters sync.Map
@@ -67,8 +59,12 @@ type Reconciler struct {
 
 var zero = metav1.Duration{}
 
-// timeout bounds what one reconcile does in the cluster. A renewal has renewal.Deadline beside it.
+// timeout bounds what an observation or a step does in the cluster. A renewal has bounds of its own.
 const timeout = time.Minute
+
+// turnCheck is how often a FlexRegistration that waits for its turn with shared credentials looks whether it has come.
+// That asks nobody but this process.
+const turnCheck = 5 * time.Second
 
 // maxSteps bounds the steps of one reconcile: a whole renewal takes seven.
 const maxSteps = 20
@@ -83,6 +79,9 @@ const maxSteps = 20
 
 // Reconcile brings one gateway forward as far as it goes, and says when to look again.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if r.claims.mustWait(request.NamespacedName) {
+		return ctrl.Result{RequeueAfter: turnCheck}, nil
+	}
 	fr, err := r.get(ctx, request.NamespacedName)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -90,9 +89,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if fr == nil || !fr.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, renewal.Deadline+timeout)
-	defer cancel()
-
 	o, err := r.observe(ctx, fr)
 	if err != nil {
 		return ctrl.Result{}, r.fail(ctx, o, err)
@@ -100,16 +96,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	for range maxSteps {
 		now := r.Clock.Now()
 		d := renewal.Plan(o.Observation, now)
-		if d.Step == renewal.StepWait {
-			if err := r.report(ctx, o, d); err != nil {
-				return ctrl.Result{}, err
+		var acted error
+		if d.Step != renewal.StepWait {
+			if acted = r.act(ctx, o, d); acted == nil {
+				continue
 			}
-			r.failures.Delete(request.NamespacedName)
-			return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
 		}
-		if err := r.act(ctx, o, d); err != nil {
-			return ctrl.Result{}, r.fail(ctx, o, err)
+		if errors.Is(acted, errBusy) {
+			d.Step, d.State, d.Message, d.At = renewal.StepWait, v1alpha1.ReasonQueued, "a renewal is due and waits for its turn: "+acted.Error(), now.Add(turnCheck)
+		} else if acted != nil {
+			return ctrl.Result{}, r.fail(ctx, o, acted)
 		}
+		if err := r.report(ctx, o, d); err != nil {
+			return ctrl.Result{}, err
+		}
+		r.failures.Delete(request.NamespacedName)
+		return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
 }
@@ -175,9 +177,8 @@ func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (str
 // SetupWithManager registers the controller and what it watches: FlexRegistrations, Deployments, and of Secrets
 // the metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.credentialsInUse = keymutex.NewHashed(0)
-	r.claims = map[string]types.NamespacedName{}
-	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, certificateIndex, indexCertificate); err != nil {
+	r.claims = newClaims()
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}
 	if err := mgr.Add(recordCleaner{r}); err != nil {
@@ -185,11 +186,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.sharingCertificate), builder.WithPredicates(certificateChanged)).
+		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(anySecret, predicate.ResourceVersionChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingRecord), builder.WithPredicates(deletedRecord)).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.refusingRecord), builder.WithPredicates(writtenRecord)).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue}).
 		Complete(r)
 }

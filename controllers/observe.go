@@ -26,6 +26,8 @@ type observation struct {
 	registration     *registration.Registration
 	record           *gateway.Record
 	credentials      anypoint.Credentials
+	// recordRead and deploymentsRead say that what the observation has of them was seen, and isn't just empty.
+	recordRead, deploymentsRead bool
 }
 
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
@@ -38,6 +40,8 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		RolloutTimeout: ptr.Deref(fr.Spec.Rollout.Timeout, zero).Duration,
 		RenewRequest:   fr.Annotations[v1alpha1.AnnotationRenew],
 	}}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	for _, look := range []func(context.Context, *observation) error{
 		r.observeGateway, r.observeRegistration, r.observeRecord, r.observeCredentials, r.observePeers, r.observeDeployments,
 	} {
@@ -90,7 +94,7 @@ func (o *observation) see(secret *corev1.Secret, parsed *registration.Registrati
 
 // remember takes over a record that has been stored.
 func (o *observation) remember(record *gateway.Record) {
-	o.record = record
+	o.record, o.recordRead = record, true
 	o.Record = record.Record
 	if o.registration != nil {
 		o.Standing = standing(o.registration, record)
@@ -122,8 +126,9 @@ func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
 	if err != nil {
 		return err
 	}
-	o.remember(record)
-	o.Excluded = refused
+	if o.Excluded = refused; refused == nil {
+		o.remember(record)
+	}
 	if o.Cluster, err = r.clusterIdentity(ctx, o.gateway.Namespace); err != nil {
 		return err
 	}
@@ -156,19 +161,28 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	return nil
 }
 
+// observeDeployments says how far the Deployments are. Those that don't carry the pending rollout's annotation are judged
+// by their pods; where they should carry it, the cache may only be behind.
 func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) error {
 	o.Deployments = nil
+	rollout := o.Record.Rollout
 	for i := range o.gateway.Deployments {
 		d := &o.gateway.Deployments[i]
+		if _, begun := rollout.Begun(string(d.UID)); begun && gateway.Annotation(d) != rollout.Annotation() {
+			if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
+				return fmt.Errorf("getting Deployment %s/%s: %w", d.Namespace, d.Name, err)
+			}
+		}
 		progress := gateway.Progress(d)
-		if o.RolloutNever && !o.Record.Rollout.Completed && o.Record.Rollout.Sequence > 0 {
+		if rollout.Pending() && progress.Annotation != rollout.Annotation() {
 			var err error
-			if progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, o.Record.Rollout.Published); err != nil {
+			if progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, rollout.Published); err != nil {
 				return err
 			}
 		}
 		o.Deployments = append(o.Deployments, progress)
 	}
+	o.deploymentsRead = true
 	return nil
 }
 

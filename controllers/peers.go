@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -12,40 +11,26 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// certificateIndex finds FlexRegistrations by the fingerprints of the certificate that they keep, and of the one
-// that it replaced.
-const certificateIndex = "certificate"
+// agentIndex finds FlexRegistrations by the agent id of their gateway.
+const agentIndex = "agent"
 
-func indexCertificate(object client.Object) []string {
-	fr, ok := object.(*v1alpha1.FlexRegistration)
-	if !ok || fr.Status.Certificate == nil {
-		return nil
+func indexAgent(object client.Object) []string {
+	if fr, ok := object.(*v1alpha1.FlexRegistration); ok && fr.Status.Gateway != nil {
+		return []string{fr.Status.Gateway.AgentID}
 	}
-	return fingerprints(fr)
+	return nil
 }
 
-func fingerprints(fr *v1alpha1.FlexRegistration) []string {
-	var found []string
-	if c := fr.Status.Certificate; c != nil {
-		for _, fingerprint := range []string{c.Fingerprint, c.PreviousFingerprint} {
-			if fingerprint != "" {
-				found = append(found, fingerprint)
-			}
-		}
-	}
-	return found
-}
-
-// observePeers looks for other FlexRegistrations that would renew the same certificate, and for those in the
-// namespace whose credentials were refused. It reads their status.
+// observePeers looks for other FlexRegistrations of the same gateway, and for those whose credentials were refused and
+// that share them. It reads their status.
 func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	self := o.flexRegistration
-	var same, neighbours v1alpha1.FlexRegistrationList
-	if err := r.Client.List(ctx, &same, client.MatchingFields{certificateIndex: o.Certificate.Fingerprint}); err != nil {
-		return fmt.Errorf("listing the FlexRegistrations that share a certificate: %w", err)
+	var agents, neighbours v1alpha1.FlexRegistrationList
+	if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: o.registration.AgentID()}); err != nil {
+		return fmt.Errorf("listing the FlexRegistrations of the same gateway: %w", err)
 	}
-	for i := range same.Items {
-		peer := &same.Items[i]
+	for i := range agents.Items {
+		peer := &agents.Items[i]
 		if peer.UID == self.UID || !peer.DeletionTimestamp.IsZero() || o.Excluded != nil {
 			continue
 		}
@@ -57,13 +42,14 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 		return fmt.Errorf("listing the FlexRegistrations of namespace %s: %w", self.Namespace, err)
 	}
 	var refusals []refusal
-	if known, ok := r.refusals.Load(o.Credentials); ok {
-		refusals = append(refusals, known.(refusal))
+	if known, ok := r.claims.refusal(o.Credentials); ok {
+		refusals = append(refusals, known)
 	}
 	for i := range neighbours.Items {
 		peer := &neighbours.Items[i]
-		if peer.Status.RefusedCredentials != "" && peer.Status.RefusedCredentials == o.Credentials && peer.Status.NextAttemptTime != nil {
-			refusals = append(refusals, refusal{peer.Name, renewal.State(reasonOf(peer, v1alpha1.ConditionRenewed)), peer.Status.NextAttemptTime.Time})
+		state := renewal.State(reasonOf(peer, v1alpha1.ConditionRenewed))
+		if peer.Status.RefusedCredentials != "" && peer.Status.RefusedCredentials == o.Credentials && peer.Status.NextAttemptTime != nil && refusesCredentials(state) {
+			refusals = append(refusals, refusal{peer.Name, state, peer.Status.NextAttemptTime.Time})
 		}
 	}
 	o.Refused = nil
@@ -76,30 +62,27 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	return nil
 }
 
-// refusal says that a FlexRegistration of the namespace tried credentials that were refused.
-type refusal struct {
-	by    string
-	state renewal.State
-	until time.Time
-}
-
-// duplicate says why a peer, and not this FlexRegistration, is the one to renew the certificate; "" if it isn't.
+// duplicate says why a peer, and not this FlexRegistration, is the one to renew the gateway's certificate; "" if it
+// isn't. Of two copies of a registration only the newer one is ever renewed: the older one has been already.
 func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation) string {
-	theirs := peer.Status.Certificate
-	if theirs == nil {
+	theirs, at := peer.Status.Certificate, peer.Status.SecretRef
+	if theirs == nil || at == nil {
 		return ""
 	}
 	name := peer.Namespace + "/" + peer.Name
-	sameSecret := peer.Namespace == self.Namespace && peer.Status.SecretRef != nil &&
-		peer.Status.SecretRef.Name == o.gateway.SecretName && peer.Status.SecretRef.Key == o.gateway.Key
+	sameSecret := peer.Namespace == self.Namespace && at.Name == o.gateway.SecretName && at.Key == o.gateway.Key
+	sameCertificate := theirs.Fingerprint == o.Certificate.Fingerprint
+	newer := theirs.NotAfter.After(o.Certificate.NotAfter) ||
+		theirs.NotAfter.Time.Equal(o.Certificate.NotAfter) && theirs.NotBefore.After(o.Certificate.NotBefore)
+	// One that can't read its registration any more renews nothing.
+	works := !peer.Spec.Suspend && !meta.IsStatusConditionPresentAndEqual(peer.Status.Conditions, v1alpha1.ConditionCertificateValid, "Unknown")
 	switch {
-	case theirs.Fingerprint == o.Certificate.Fingerprint && !peer.Spec.Suspend &&
-		(older(peer, self) || meta.IsStatusConditionFalse(peer.Status.Conditions, v1alpha1.ConditionRenewed) && reasonOf(peer, v1alpha1.ConditionRenewed) == v1alpha1.ReasonRenewing):
-		return fmt.Sprintf("FlexRegistration %s renews the same certificate (%s): delete one of the two; several Deployments that mount one Secret need only one FlexRegistration, with spec.secretRef",
+	case !sameSecret && !sameCertificate && newer:
+		return fmt.Sprintf("FlexRegistration %s has already renewed this registration in another Secret: copy it from there (Secret %s/%s, key %s) to Secret %s, or delete this FlexRegistration",
+			name, peer.Namespace, at.Name, at.Key, o.gateway.SecretName)
+	case (sameSecret || sameCertificate) && works && (older(peer, self) || isRenewing(peer)):
+		return fmt.Sprintf("FlexRegistration %s renews the same certificate (%s): delete this one; several Deployments that mount one Secret need only one FlexRegistration, with spec.secretRef",
 			name, o.Certificate.SerialNumber)
-	case theirs.PreviousFingerprint == o.Certificate.Fingerprint && !sameSecret:
-		return fmt.Sprintf("FlexRegistration %s has already renewed this certificate (%s) in another Secret: copy the registration from Secret %s, key %s, to this one",
-			name, o.Certificate.SerialNumber, peer.Namespace+"/"+peer.Status.SecretRef.Name, peer.Status.SecretRef.Key)
 	default:
 		return ""
 	}
@@ -114,6 +97,11 @@ func older(a, b *v1alpha1.FlexRegistration) bool {
 		return a.Namespace < b.Namespace
 	}
 	return a.Name < b.Name
+}
+
+// isRenewing says that a renewal was started and not finished.
+func isRenewing(fr *v1alpha1.FlexRegistration) bool {
+	return reasonOf(fr, v1alpha1.ConditionRenewed) == v1alpha1.ReasonRenewing
 }
 
 func reasonOf(fr *v1alpha1.FlexRegistration, condition string) string {

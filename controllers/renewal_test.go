@@ -183,7 +183,6 @@ var _ = Describe("Renewing", func() {
 		By("telling all that")
 		status := s.status()
 		Expect(status.Certificate.Fingerprint).To(Equal(renewed.Fingerprint))
-		Expect(status.Certificate.PreviousFingerprint).To(Equal(old.Fingerprint))
 		Expect(status.Gateway.AgentID).To(Equal(s.gateway.AgentID))
 		Expect(status.Gateway.Name).To(Equal(operator.GatewayName))
 		Expect(status.RenewalTime.Time).To(BeTemporally("~", renewed.NotAfter.Add(-720*time.Hour), time.Second))
@@ -362,8 +361,12 @@ var _ = Describe("Renewing", func() {
 		platform.ResetRequests()
 		s.create()
 		second.create()
-		s.eventually(v1alpha1.ConditionReady, "False/CredentialsRejected")
-		second.eventually(v1alpha1.ConditionReady, "False/CredentialsRejected")
+		// One waits for its turn with the credentials, by the clock.
+		Eventually(func() string {
+			clk.Step(5 * time.Second)
+			return s.condition(v1alpha1.ConditionReady) + second.condition(v1alpha1.ConditionReady)
+		}).
+			Should(Equal("False/CredentialsRejectedFalse/CredentialsRejected"))
 		Expect(s.condition(v1alpha1.ConditionStalled)).To(Equal("True/CredentialsRejected"))
 		Expect(platform.Requests()).To(HaveLen(1))
 
@@ -373,8 +376,10 @@ var _ = Describe("Renewing", func() {
 		Consistently(platform.Requests).Should(HaveLen(2))
 
 		s.put(operator.CredentialsName, map[string][]byte{"client-id": []byte(appID), "client-secret": []byte(appSecret + "\n")})
-		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
-		second.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Eventually(func() []string {
+			clk.Step(time.Second)
+			return []string{s.condition(v1alpha1.ConditionReady), second.condition(v1alpha1.ConditionReady)}
+		}).Should(HaveEach("True/Scheduled"))
 		Expect(s.events()).NotTo(ContainElement(ContainSubstring("wrong-and-secret")))
 	})
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -36,6 +38,9 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		}
 		r.event(fr, kind, is.Reason, string(d.Step), "%s", bounded(is.Message))
 	}
+	// Also while the process is being stopped, and where what is told is that time ran out.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	if err := r.Client.Status().Patch(ctx, fr, client.MergeFrom(before), gateway.FieldOwner); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -62,11 +67,10 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 			SerialNumber: o.Certificate.SerialNumber, Fingerprint: o.Certificate.Fingerprint,
 			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),
 		}
-		if replaced := o.record.Replaces(); replaced != nil && o.Standing == renewal.Same {
-			s.Certificate.PreviousFingerprint = replaced.Certificate().Fingerprint
-		}
 		s.RenewBefore = &metav1.Duration{Duration: d.Before}
 		s.RenewalTime = timeOrNil(d.RenewalTime)
+	}
+	if o.recordRead && o.Record.Exists() {
 		s.LastRenewalTime = timeOrNil(o.Record.Renewed.Time)
 		s.LastHandledRequest = o.Record.HandledRequest
 		attempts := o.Record.AttemptsFor(o.Certificate.Fingerprint)
@@ -75,15 +79,36 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		if attempts.Next.After(now) {
 			s.NextAttemptTime, s.RefusedCredentials = timeOrNil(attempts.Next), attempts.Refused
 		}
+		was := s.Rollout
 		s.Rollout = nil
 		if rollout := o.Record.Rollout; rollout.Sequence > 0 {
 			s.Rollout = &v1alpha1.RolloutStatus{Sequence: rollout.Sequence, Fingerprint: rollout.Fingerprint, StartTime: timeOrNil(rollout.Started), Completed: rollout.Completed}
 			for _, deployment := range o.Deployments {
 				s.Rollout.Deployments = append(s.Rollout.Deployments, deployment.Name)
 			}
+			if !o.deploymentsRead && was != nil {
+				s.Rollout.Deployments = was.Deployments
+			}
 		}
 	}
-	setConditions(fr, conditions(o.Observation, d, now), now)
+	setConditions(fr, o.annotate(conditions(o.Observation, d, now)), now)
+}
+
+// annotate adds to RolledOut what a reader should know before the next rollout.
+func (o *observation) annotate(all []metav1.Condition) []metav1.Condition {
+	if o.gateway == nil || !o.deploymentsRead {
+		return all
+	}
+	rolledOut := meta.FindStatusCondition(all, v1alpha1.ConditionRolledOut)
+	for i := range o.gateway.Deployments {
+		if why := gateway.Interrupts(&o.gateway.Deployments[i]); why != "" {
+			rolledOut.Message += fmt.Sprintf("; a rollout of Deployment %s takes the gateway down: %s", o.gateway.Deployments[i].Name, why)
+		}
+	}
+	if len(o.gateway.Others) > 0 {
+		rolledOut.Message += "; other Deployments mount the Secret and are not rolled: " + strings.Join(o.gateway.Others, ", ")
+	}
+	return all
 }
 
 // row says how a state shows in conditions.
@@ -115,10 +140,11 @@ var table = map[string]row{
 	v1alpha1.ReasonScheduled:          {ready: ready},
 	v1alpha1.ReasonSuspended:          {ready: untilDue},
 	v1alpha1.ReasonCertificateExpired: {ready: notReady, reconciling: true},
+	v1alpha1.ReasonNotYetValid:        {ready: notReady},
 
+	v1alpha1.ReasonQueued:             {ready: ready, reconciling: true},
 	v1alpha1.ReasonRenewing:           {ready: ready, reconciling: true},
 	v1alpha1.ReasonRenewalInterrupted: {ready: ready, reconciling: true, warn: true},
-	v1alpha1.ReasonPublishing:         {ready: ready, reconciling: true},
 	v1alpha1.ReasonRollingOut:         {ready: ready, reconciling: true},
 
 	v1alpha1.ReasonTargetNotFound:      {ready: notReady, reconciling: true},
@@ -148,7 +174,7 @@ var table = map[string]row{
 	v1alpha1.ReasonResultInvalid:       {ready: notReady},
 
 	v1alpha1.ReasonRolloutFailed:   {ready: notReady},
-	v1alpha1.ReasonRestartRequired: {ready: notReady},
+	v1alpha1.ReasonRestartRequired: {ready: notReady, stalled: true},
 	v1alpha1.ReasonForbidden:       {ready: notReady},
 	v1alpha1.ReasonStepFailed:      {ready: notReady},
 }
@@ -170,6 +196,9 @@ func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []meta
 	if certificate.Status == metav1.ConditionFalse {
 		if status == metav1.ConditionTrue {
 			reason = v1alpha1.ReasonCertificateExpired
+			if certificate.Reason == v1alpha1.ReasonNotYetValid {
+				reason = v1alpha1.ReasonNotYetValid
+			}
 			r = table[reason]
 		}
 		status = metav1.ConditionFalse
@@ -182,7 +211,7 @@ func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []meta
 	if r.reconciling {
 		all = append(all, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: reason, Message: message})
 	}
-	if r.stalled {
+	if r.stalled || r.ready == untilDue && d.Due {
 		all = append(all, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason, Message: message})
 	}
 	return all
@@ -198,7 +227,7 @@ func certificateValid(o renewal.Observation, now time.Time) metav1.Condition {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonExpired, "the gateway's certificate expired at "+stamp(until)
 	case !now.Before(until):
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonExpired, "pods that were not replaced yet may run with a certificate that expired at "+stamp(until)
-	case now.Before(o.Certificate.NotBefore):
+	case now.Before(o.Certificate.NotBefore.Add(-registration.ClockSkew)):
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNotYetValid, "the gateway's certificate is valid only from "+stamp(o.Certificate.NotBefore)+": look at the clocks"
 	default:
 		c.Message = "valid until " + stamp(until)
@@ -208,16 +237,13 @@ func certificateValid(o renewal.Observation, now time.Time) metav1.Condition {
 
 func renewed(o renewal.Observation, d renewal.Decision) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionRenewed, Status: metav1.ConditionFalse, Reason: string(d.State), Message: d.Message}
-	rollout := d.State == renewal.RollingOut || d.State == renewal.RolloutFailed || d.State == renewal.RestartRequired
 	switch {
 	case o.Unreadable != nil || o.Certificate.Fingerprint == "":
 		c.Status, c.Reason, c.Message = metav1.ConditionUnknown, v1alpha1.ReasonUnknown, "the registration can't be read"
 	case o.Standing == renewal.Older && o.Record.Exists():
-		// Publishing, or reverted: whatever holds it up is the decision's state.
+		// Not published, or reverted: whatever holds it up is the decision's state.
 	case !d.Due:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "the next renewal is due at "+stamp(d.RenewalTime)
-	case d.State == renewal.Scheduled || rollout:
-		c.Reason, c.Message = v1alpha1.ReasonDue, "a renewal is due since "+stamp(d.RenewalTime)
 	}
 	return c
 }

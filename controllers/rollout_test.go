@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/operator"
@@ -89,10 +91,15 @@ var _ = Describe("Rolling out", func() {
 		Expect(s.condition(v1alpha1.ConditionRolledOut)).To(Equal("False/RestartRequired"))
 		Expect(s.condition(v1alpha1.ConditionRenewed)).To(Equal("True/UpToDate"))
 		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(1))
-		// Pods that start within the second of the publication may have either certificate.
-		published := s.secret(operator.SecretName).ManagedFields
-		last := published[len(published)-1].Time.Time
-		Eventually(time.Now).Should(BeTemporally(">", last.Add(time.Second)))
+		// A kubelet may mount the old content for two minutes more; let it have been published so long ago.
+		s.editRecord(func(state map[string]any) {
+			rollout := state["rollout"].(map[string]any)
+			published, err := time.Parse(time.RFC3339Nano, rollout["published"].(string))
+			Expect(err).NotTo(HaveOccurred())
+			rollout["published"] = published.Add(time.Second - 2*time.Minute)
+		})
+		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("False/RestartRequired"))
+		Eventually(time.Now).Should(BeTemporally(">", s.lastWritten().Add(2*time.Second)))
 		Eventually(func() error {
 			d := s.deployment(operator.GatewayName)
 			d.Spec.Template.Annotations = map[string]string{"kubectl.kubernetes.io/restartedAt": "now"}
@@ -150,6 +157,52 @@ var _ = Describe("Rolling out", func() {
 		Expect(s.condition(v1alpha1.ConditionCertificateValid)).To(Equal("True/Valid"))
 		clk.Step(11 * day)
 		s.eventually(v1alpha1.ConditionCertificateValid, "False/Expired")
+	})
+
+	It("does not fight somebody who takes a rollout back", func(ctx context.Context) {
+		s := notReadyScene(ctx, func(*v1alpha1.FlexRegistration) {})
+		s.eventually(v1alpha1.ConditionReady, "False/RolloutFailed")
+		generation := s.deployment(operator.GatewayName).Generation
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			delete(d.Spec.Template.Annotations, v1alpha1.AnnotationRegistration)
+			return admin.Update(ctx, d)
+		}).Should(Succeed())
+		s.eventually(v1alpha1.ConditionReady, "False/RestartRequired")
+		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("taken back"))
+		clk.Step(time.Hour)
+		Consistently(func() int64 { return s.deployment(operator.GatewayName).Generation }).Should(Equal(generation + 1))
+	})
+
+	It("tells beforehand that a rollout takes the gateway down", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+			return admin.Update(ctx, d)
+		}).Should(Succeed())
+		Expect(admin.Create(ctx, operator.Deployment(s.namespace, "bystander", operator.SecretName, 1))).To(Succeed())
+		s.create()
+		Eventually(func() string { return s.message(v1alpha1.ConditionRolledOut) }).Should(And(
+			ContainSubstring("takes the gateway down: its strategy is Recreate"), ContainSubstring("not rolled: bystander")))
+	})
+
+	It("tells that a rollout is paused", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			d.Spec.Paused = true
+			return admin.Update(ctx, d)
+		}).Should(Succeed())
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/RolloutFailed")
+		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("kubectl rollout resume"))
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			d.Spec.Paused = false
+			return admin.Update(ctx, d)
+		}).Should(Succeed())
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 
 	It("does not roll again when the annotation is taken away after the rollout", func(ctx context.Context) {
@@ -250,6 +303,51 @@ var _ = Describe("Sharing a certificate", func() {
 		t.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 
+	It("never renews an old copy, however often the newer one is renewed and the operator restarted", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.create()
+		t := twin(ctx, s) // with a copy of the old or the new registration, as it comes
+		t.put("copy", map[string][]byte{"registration.yaml": s.gateway.File})
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		for i := range 2 {
+			clk.Step(time.Minute)
+			s.change(func(fr *v1alpha1.FlexRegistration) {
+				fr.Annotations = map[string]string{v1alpha1.AnnotationRenew: fmt.Sprint(i)}
+			})
+			Eventually(s.renewals).Should(Equal(i + 2))
+			restart()
+		}
+		clk.Step(25 * time.Hour)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Consistently(func() string { return t.condition(v1alpha1.ConditionReady) }).Should(Equal("False/Duplicate"))
+		Expect(s.renewals()).To(Equal(3))
+		By("and not when the record of the one that renews is broken")
+		s.put(s.recordName(), map[string][]byte{"state.json": []byte("{")})
+		s.eventually(v1alpha1.ConditionReady, "False/RecordRefused")
+		Expect(s.status().LastHandledRequest).To(Equal("1"))
+		Consistently(s.renewals).Should(Equal(3))
+	})
+
+	It("lets one of them work again when a renewal fails while the other one comes back", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.fr.Spec.Suspend = true
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/Suspended")
+		t := twin(ctx, s)
+		resume := make(chan struct{})
+		platform.Inject(simulator.Fault{Call: simulator.CallToken, Kind: simulator.Unavailable503, Hook: func() { <-resume }})
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "True/Renewing")
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+		s.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		close(resume)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
 	It("renews a certificate once that stands in two Secrets", func(ctx context.Context) {
 		s := newScene(ctx, 10*day)
 		t := twin(ctx, s)
@@ -257,10 +355,11 @@ var _ = Describe("Sharing a certificate", func() {
 		t.create()
 		By("letting the one work that comes first, and telling the other where to copy from")
 		states := func() []string {
+			clk.Step(time.Second) // They take turns with the credentials.
 			return []string{s.condition(v1alpha1.ConditionReady), t.condition(v1alpha1.ConditionReady)}
 		}
 		Eventually(states).Should(ConsistOf("True/Scheduled", "False/Duplicate"))
-		Eventually(func() string { return s.message(v1alpha1.ConditionReady) + t.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("copy the registration from Secret"))
+		Eventually(func() string { return s.message(v1alpha1.ConditionReady) + t.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("has already renewed this registration in another Secret"))
 		clk.Step(25 * time.Hour)
 		Consistently(states).Should(ConsistOf("True/Scheduled", "False/Duplicate"))
 		Expect(s.renewals()).To(Equal(1))

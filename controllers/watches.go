@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,14 +17,19 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// certificateChanged passes what may decide between FlexRegistrations that share a certificate.
-var certificateChanged = predicate.Funcs{
+// concernsPeers passes what may decide for FlexRegistrations that share a certificate or credentials.
+var concernsPeers = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
 		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
-		return ok && ok2 && (!slices.Equal(fingerprints(before), fingerprints(after)) || before.Spec.Suspend != after.Spec.Suspend)
+		return ok && ok2 && (before.Spec.Suspend != after.Spec.Suspend ||
+			!equality.Semantic.DeepEqual(before.Status.Certificate, after.Status.Certificate) ||
+			!equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef) ||
+			before.Status.RefusedCredentials != after.Status.RefusedCredentials ||
+			isRenewing(before) != isRenewing(after))
 	},
 }
 
@@ -41,41 +47,33 @@ var deploymentChanged = predicate.Funcs{
 	},
 }
 
-// Records are watched apart from other Secrets: the operator writes them itself, so only what others do to them
-// counts, and that is a deletion, or the repair of one that was refused.
-var (
-	anySecret     = predicate.NewPredicateFuncs(func(o client.Object) bool { return !gateway.IsRecord(o.GetName()) })
-	writtenRecord = predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return gateway.IsRecord(e.Object.GetName()) },
-		UpdateFunc: func(e event.UpdateEvent) bool { return gateway.IsRecord(e.ObjectNew.GetName()) },
-		DeleteFunc: func(event.DeleteEvent) bool { return false },
-	}
-	deletedRecord = predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(event.UpdateEvent) bool { return false },
-		DeleteFunc: func(e event.DeleteEvent) bool { return gateway.IsRecord(e.Object.GetName()) },
-	}
-)
-
-// sharingCertificate finds the FlexRegistrations with the certificate of one that has changed: also that one
-// itself, since it may have looked before the others' status was in the cache.
-func (r *Reconciler) sharingCertificate(ctx context.Context, object client.Object) []reconcile.Request {
+// peersOf finds the FlexRegistrations with the agent id, or the credentials, of one that has changed; that one itself
+// too, since it may have looked before the others' status was in the cache.
+func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconcile.Request {
 	fr, ok := object.(*v1alpha1.FlexRegistration)
 	if !ok {
 		return nil
 	}
+	var agents, neighbours v1alpha1.FlexRegistrationList
 	var found []reconcile.Request
-	for _, fingerprint := range fingerprints(fr) {
-		var peers v1alpha1.FlexRegistrationList
-		if err := r.Client.List(ctx, &peers, client.MatchingFields{certificateIndex: fingerprint}); err != nil {
-			log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share a certificate")
-			return found
+	if fr.Status.Gateway != nil {
+		if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: fr.Status.Gateway.AgentID}); err != nil {
+			log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share an agent id")
 		}
-		if len(peers.Items) < 2 && fr.DeletionTimestamp.IsZero() && len(peers.Items) > 0 && peers.Items[0].UID == fr.UID {
-			continue
+	}
+	if len(agents.Items) > 1 || !slices.ContainsFunc(agents.Items, func(a v1alpha1.FlexRegistration) bool { return a.UID == fr.UID }) {
+		for i := range agents.Items {
+			found = append(found, requestFor(&agents.Items[i]))
 		}
-		for i := range peers.Items {
-			found = append(found, requestFor(&peers.Items[i]))
+	}
+	if err := r.Client.List(ctx, &neighbours, client.InNamespace(fr.Namespace)); err != nil {
+		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share credentials")
+	}
+	for i := range neighbours.Items {
+		// Those that wait because the credentials were refused for the one that has changed.
+		other := &neighbours.Items[i]
+		if other.UID != fr.UID && other.Spec.CredentialsRef == fr.Spec.CredentialsRef && refusesCredentials(renewal.State(reasonOf(other, v1alpha1.ConditionReady))) {
+			found = append(found, requestFor(other))
 		}
 	}
 	return found
@@ -100,24 +98,11 @@ func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) 
 	})
 }
 
-// usingSecret finds the FlexRegistrations whose registration or credentials a Secret holds.
+// usingSecret finds the FlexRegistrations whose registration, credentials or record a Secret holds.
 func (r *Reconciler) usingSecret(ctx context.Context, object client.Object) []reconcile.Request {
 	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
-		return fr.Spec.CredentialsRef.Name == object.GetName() || g != nil && g.SecretName == object.GetName()
-	})
-}
-
-// usingRecord finds the FlexRegistrations that a record is about.
-func (r *Reconciler) usingRecord(ctx context.Context, object client.Object) []reconcile.Request {
-	return r.using(ctx, object.GetNamespace(), func(_ *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
-		return g != nil && object.GetName() == gateway.RecordName(g.SecretName, g.Key)
-	})
-}
-
-// refusingRecord finds those for which the record was refused.
-func (r *Reconciler) refusingRecord(ctx context.Context, object client.Object) []reconcile.Request {
-	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
-		return g != nil && object.GetName() == gateway.RecordName(g.SecretName, g.Key) && reasonOf(fr, v1alpha1.ConditionReady) == v1alpha1.ReasonRecordRefused
+		name := object.GetName()
+		return fr.Spec.CredentialsRef.Name == name || g != nil && (g.SecretName == name || gateway.RecordName(g.SecretName, g.Key) == name)
 	})
 }
 

@@ -25,13 +25,13 @@ const (
 	// ReasonSuspended: spec.suspend is set.
 	ReasonSuspended = "Suspended"
 
+	// ReasonQueued: a renewal is due and waits until another one with the same credentials has ended.
+	ReasonQueued = "Queued"
 	// ReasonRenewing: a renewal has been claimed and is under way.
 	ReasonRenewing = "Renewing"
 	// ReasonRenewalInterrupted: an operator stopped in the middle of a renewal; it is repeated when that
 	// attempt has ended for sure.
 	ReasonRenewalInterrupted = "RenewalInterrupted"
-	// ReasonPublishing: a renewed registration is being written to the gateway's Secret.
-	ReasonPublishing = "Publishing"
 	// ReasonRollingOut: the gateway's pods are being replaced.
 	ReasonRollingOut = "RollingOut"
 
@@ -95,6 +95,8 @@ const (
 
 	// ReasonCertificateExpired: a certificate that running pods hold has expired.
 	ReasonCertificateExpired = "CertificateExpired"
+	// ReasonNotYetValid, of CertificateValid too: the certificate's validity has not begun.
+	ReasonNotYetValid = "NotYetValid"
 )
 
 // The other reasons of CertificateValid, Renewed and RolledOut.
@@ -103,12 +105,8 @@ const (
 	ReasonValid = "Valid"
 	// ReasonExpired, of CertificateValid: a certificate in use has expired.
 	ReasonExpired = "Expired"
-	// ReasonNotYetValid, of CertificateValid: the certificate's validity has not begun.
-	ReasonNotYetValid = "NotYetValid"
 	// ReasonUpToDate, of Renewed: no renewal is due.
 	ReasonUpToDate = "UpToDate"
-	// ReasonDue, of Renewed: a renewal is due and about to start, or held up as Ready's reason says.
-	ReasonDue = "Due"
 	// ReasonComplete, of RolledOut: the pods run with the registration in the Secret, or there are none.
 	ReasonComplete = "Complete"
 	// ReasonUnknown: the registration could not be inspected.

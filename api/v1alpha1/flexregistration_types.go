@@ -135,8 +135,8 @@ type RolloutSpec struct {
 	// +optional
 	Policy RolloutPolicy `json:"policy,omitempty"`
 
-	// timeout is how long a rollout may take before it counts as failed: a duration from 10s to 24h. Default:
-	// the Deployment's progressDeadlineSeconds without progress, as Kubernetes counts it.
+	// timeout is how long the rollout of one Deployment may take before it counts as failed: a duration from 10s to
+	// 24h. Default: the Deployment's progressDeadlineSeconds without progress, as Kubernetes counts it.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=18
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="write a duration from 10s to 24h in hours, minutes and seconds, such as 15m"
@@ -230,9 +230,6 @@ type CertificateStatus struct {
 	// notAfter is the end of its validity.
 	// +optional
 	NotAfter metav1.Time `json:"notAfter,omitempty,omitzero"`
-	// previousFingerprint is that of the certificate which this one replaced.
-	// +optional
-	PreviousFingerprint string `json:"previousFingerprint,omitempty"`
 }
 
 // RolloutStatus describes a rollout.

@@ -67,9 +67,6 @@ func (e *Exec) Renew(ctx context.Context, old *registration.Registration, creden
 
 	arguments := append([]string{"registration", "renew", "--output-directory=" + result}, credentials.flags()...)
 	failure := e.run(ctx, directory, credentials, program, append(arguments, input)...)
-	if failure != nil && !failure.Unresolved {
-		return nil, failure
-	}
 	// A renewed registration can't be had again, so it counts where flexctl failed or hung after writing it too.
 	renewed, invalid := readResult(result)
 	switch {

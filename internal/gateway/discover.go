@@ -31,7 +31,7 @@ type Gateway struct {
 	SecretName, Key string
 	// Deployments are the gateway's, by name.
 	Deployments []appsv1.Deployment
-	// Others names Deployments that mount the Secret without being the gateway's.
+	// Others names Deployments that mount the Secret without being the gateway's: they are not rolled.
 	Others []string
 }
 
@@ -58,6 +58,7 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 	if err := c.List(ctx, &all, client.InNamespace(fr.Namespace)); err != nil {
 		return nil, nil, fmt.Errorf("listing Deployments of namespace %s: %w", fr.Namespace, err)
 	}
+	slices.SortFunc(all.Items, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
 	for _, d := range all.Items {
 		key, mounts := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
 		switch {
@@ -65,6 +66,12 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 			g.Deployments = append(g.Deployments, d)
 		case mounts && target == nil:
 			g.Deployments = append(g.Deployments, d)
+			if key == "" {
+				key = registration.DefaultKey
+			}
+			if fr.Spec.SecretRef.Key == "" && g.Key != "" && g.Key != key {
+				return nil, finding(v1alpha1.ReasonVolumeNotFound, "the Deployments that mount Secret %s take registration.yaml from different keys, %s and %s: set spec.secretRef.key", g.SecretName, g.Key, key), nil
+			}
 			if g.Key == "" {
 				g.Key = key
 			}
@@ -72,8 +79,6 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 			g.Others = append(g.Others, d.Name)
 		}
 	}
-	slices.SortFunc(g.Deployments, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
-	slices.Sort(g.Others)
 	if g.Key == "" {
 		g.Key = registration.DefaultKey
 	}

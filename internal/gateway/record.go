@@ -122,14 +122,6 @@ func (r *Record) setCertificates() {
 	}
 }
 
-// Replaces returns the registration that the newest one has taken the place of for the same agent id, or nil.
-func (r *Record) Replaces() *registration.Registration {
-	if r.Previous == nil || r.Previous.AgentID() != r.Newest.AgentID() {
-		return nil
-	}
-	return r.Previous
-}
-
 // With returns a copy in which a registration has become the newest one.
 func (r *Record) With(newest *registration.Registration) *Record {
 	changed := *r

@@ -3,11 +3,13 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
@@ -28,19 +30,26 @@ func Roll(ctx context.Context, w client.Writer, d *appsv1.Deployment, annotation
 	return nil
 }
 
-// Progress says how far a Deployment's rollout is, as `kubectl rollout status` reckons it.
+// Annotation is the registration annotation on a Deployment's pod template.
+func Annotation(d *appsv1.Deployment) string {
+	return d.Spec.Template.Annotations[v1alpha1.AnnotationRegistration]
+}
+
+// Progress says how far a Deployment's rollout is, as `kubectl rollout status` reckons it. One that is paused has no
+// deadline in Kubernetes; here it counts as failed, since it goes on only when somebody resumes it.
 func Progress(d *appsv1.Deployment) renewal.Deployment {
-	p := renewal.Deployment{Name: d.Name, Annotation: d.Spec.Template.Annotations[v1alpha1.AnnotationRegistration]}
+	p := renewal.Deployment{Name: d.Name, UID: string(d.UID), Annotation: Annotation(d)}
 	want, s := ptr.Deref(d.Spec.Replicas, 1), d.Status
 	p.Message = fmt.Sprintf("%d of %d replicas updated, %d available, %d in all", s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas)
-	if d.Spec.Paused {
-		p.Message = "its rollout is paused: run kubectl rollout resume; " + p.Message
-	}
 	if s.ObservedGeneration < d.Generation {
 		p.Message = "not yet seen by the Deployment controller"
 		return p
 	}
 	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
+	if d.Spec.Paused {
+		p.Failed = !p.Complete
+		p.Message = "its rollout is paused, run kubectl rollout resume deployment/" + d.Name + "; " + p.Message
+	}
 	for _, condition := range s.Conditions {
 		if condition.Type == appsv1.DeploymentProgressing && condition.Reason == "ProgressDeadlineExceeded" {
 			p.Failed = true
@@ -49,9 +58,32 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 	return p
 }
 
-// OldPods counts the Deployment's pods that have a container which started before that moment, without those that
-// are on their way out.
-func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, before time.Time) (int, error) {
+// Interrupts says why a rollout of the Deployment leaves the gateway without a pod that serves; "" if it doesn't.
+func Interrupts(d *appsv1.Deployment) string {
+	replicas := int(ptr.Deref(d.Spec.Replicas, 1))
+	if replicas == 0 {
+		return ""
+	}
+	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		return "its strategy is Recreate"
+	}
+	rolling := d.Spec.Strategy.RollingUpdate
+	if rolling == nil || rolling.MaxUnavailable == nil {
+		return ""
+	}
+	if n, err := intstr.GetScaledValueFromIntOrPercent(rolling.MaxUnavailable, replicas, false); err == nil && n >= replicas {
+		return "its strategy allows all replicas to be unavailable"
+	}
+	return ""
+}
+
+// kubeletMargin is how long a kubelet may go on mounting the content that a Secret had before: it looks at least once a
+// minute, give or take a half. A container that starts within it may have either.
+const kubeletMargin = 2 * time.Minute
+
+// OldPods counts the Deployment's pods that have a container which may have started with what the Secret held before it
+// was written, without those that are on their way out.
+func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, written time.Time) (int, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
 		return 0, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
@@ -62,14 +94,10 @@ func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, before 
 	}
 	old := 0
 	for _, pod := range pods.Items {
-		if !pod.DeletionTimestamp.IsZero() {
-			continue
-		}
-		for _, container := range pod.Status.ContainerStatuses {
-			if running := container.State.Running; running != nil && !running.StartedAt.After(before) {
-				old++
-				break
-			}
+		if pod.DeletionTimestamp.IsZero() && slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+			return c.State.Running != nil && c.State.Running.StartedAt.Time.Before(written.Add(kubeletMargin))
+		}) {
+			old++
 		}
 	}
 	return old, nil

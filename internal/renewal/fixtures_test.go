@@ -24,7 +24,7 @@ var (
 
 // seen is a gateway whose certificate was seen once and never renewed.
 func seen(c Certificate) Observation {
-	return Observation{Certificate: c, Cluster: "here", Credentials: "1", Record: Record{Cluster: "here"}.Seen(c)}
+	return Observation{Certificate: c, Cluster: "here", Credentials: "1", Record: Record{Cluster: "here"}.Seen(c, "")}
 }
 
 // replaced is one whose certificate has been renewed, and nothing else.
@@ -41,12 +41,17 @@ func published(from, to Certificate, deployments ...Deployment) Observation {
 	o.Certificate, o.Standing = to, Same
 	o.Record = o.Record.Published(noon.Add(-time.Hour), noon.Add(-time.Hour))
 	o.Deployments = deployments
+	for _, d := range deployments {
+		if d.Annotation == o.Record.Rollout.Annotation() {
+			o.Record = o.Record.Rolling(d.UID, noon.Add(-time.Hour))
+		}
+	}
 	return o
 }
 
 // deployment has an annotation of the sequence given, 0 for none.
 func deployment(name string, c Certificate, sequence int64, complete bool) Deployment {
-	return Deployment{Name: name, Annotation: Rollout{Fingerprint: c.Fingerprint, Sequence: sequence}.Annotation(), Complete: complete, Message: "1 of 2 replicas updated"}
+	return Deployment{Name: name, UID: "uid-" + name, Annotation: Rollout{Fingerprint: c.Fingerprint, Sequence: sequence}.Annotation(), Complete: complete, OldPods: 2, Message: "1 of 2 replicas updated"}
 }
 
 // with changes a copy of an observation.

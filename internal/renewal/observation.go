@@ -76,15 +76,15 @@ const (
 
 // Deployment is one of the gateway's Deployments.
 type Deployment struct {
-	Name string
+	Name, UID string
 	// Annotation is the value of the registration annotation on its pod template.
 	Annotation string
 	// Complete: every replica is updated and available, and no old one is left.
 	Complete bool
 	// Failed: the Deployment exceeded its own progress deadline.
 	Failed bool
-	// OldPods counts pods whose containers started before the Secret was last written. It is only filled in
-	// where a person restarts the pods.
+	// OldPods counts pods whose containers may have started with an older registration. It is only filled in while
+	// a rollout is pending and the annotation is not the one of that rollout.
 	OldPods int
 	// Message is what the Deployment says of its progress.
 	Message string

@@ -29,7 +29,7 @@ func TestPlanProperties(t *testing.T) {
 	for _, step := range []Step{StepWait, StepConfirm, StepAdopt, StepRenew, StepPublish, StepAdvance, StepRoll, StepComplete} {
 		g.Expect(steps[step]).To(BeNumerically(">", 50), "%s: %v", step, steps)
 	}
-	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, Publishing, RollingOut, Reverted, UnresolvedAttempts, RolloutFailed, RestartRequired,
+	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, UnresolvedAttempts, RolloutFailed, RestartRequired,
 		"Unreadable", "Excluded", "Blocked", "Refused", "Failed"} {
 		g.Expect(states[state]).To(BeNumerically(">", 20), "%s: %v", state, states)
 	}
@@ -54,7 +54,7 @@ func contradiction(o Observation, d Decision) string {
 		return "rolling nothing, or naming what isn't rolled"
 	case d.Step == StepRoll && o.RolloutNever:
 		return "rolling what a person rolls"
-	case d.Step == StepRoll && !r.Rollout.pending():
+	case d.Step == StepRoll && !r.Rollout.Pending():
 		return "rolling without a rollout"
 	case d.Step == StepAdvance && o.Standing != Same:
 		return "advancing to what is not published"
@@ -67,7 +67,7 @@ func contradiction(o Observation, d Decision) string {
 	}
 	if d.Step == StepRoll {
 		for _, deployment := range o.Deployments {
-			if deployment.Name == d.Deployment && deployment.Annotation == r.Rollout.Annotation() {
+			if _, begun := r.Rollout.Begun(deployment.UID); begun && deployment.Name == d.Deployment {
 				return "rolling what has been rolled"
 			}
 		}
@@ -158,7 +158,7 @@ func randomObservation(random *rand.Rand) Observation {
 	if chance(10) {
 		r.Rollout.Fingerprint = some().Fingerprint
 	}
-	if r.Rollout.pending() && chance(90) {
+	if r.Rollout.Pending() && chance(90) {
 		r.Rollout.Held = some()
 	}
 	if chance(30) {
@@ -175,9 +175,12 @@ func randomObservation(random *rand.Rand) Observation {
 		r.Intent = &Intent{Fingerprint: some().Fingerprint, Attempt: 1, Since: near(), By: "someone"}
 	}
 	for i := range random.IntN(4) {
-		d := Deployment{Name: fmt.Sprint(i), Complete: chance(50), Failed: chance(30), OldPods: random.IntN(3), Message: "it is so"}
+		d := Deployment{Name: fmt.Sprint(i), UID: fmt.Sprint(i), Complete: chance(50), Failed: chance(30), OldPods: random.IntN(3), Message: "it is so"}
 		if chance(50) {
 			d.Annotation = r.Rollout.Annotation()
+		}
+		if chance(50) {
+			r.Rollout.Rolled = append(r.Rollout.Rolled, Rolled{UID: d.UID, At: near()})
 		}
 		o.Deployments = append(o.Deployments, d)
 	}

@@ -2,6 +2,7 @@ package renewal
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -72,8 +73,17 @@ type Rollout struct {
 	Started   time.Time `json:"started,omitzero"`
 	Published time.Time `json:"published,omitzero"`
 	Completed bool      `json:"completed,omitempty"`
+	// Rolled are the Deployments whose pod template was annotated. None is annotated twice under one sequence:
+	// whoever takes the annotation away would have the gateway restarted endlessly.
+	Rolled []Rolled `json:"rolled,omitempty"`
 	// Held is the earliest-expiring certificate that pods may hold until a rollout is complete.
 	Held Certificate `json:"held,omitzero"`
+}
+
+// Rolled is a Deployment whose rollout was begun.
+type Rolled struct {
+	UID string    `json:"uid"`
+	At  time.Time `json:"at"`
 }
 
 // Annotation is the value that the pod template carries after this rollout, "" where there was none.
@@ -84,7 +94,18 @@ func (r Rollout) Annotation() string {
 	return fmt.Sprintf("%s-%d", r.Fingerprint, r.Sequence)
 }
 
-func (r Rollout) pending() bool { return r.Sequence > 0 && !r.Completed }
+// Pending says that pods may still run with an older certificate.
+func (r Rollout) Pending() bool { return r.Sequence > 0 && !r.Completed }
+
+// Begun says when the Deployment's rollout was begun, and false if it was not.
+func (r Rollout) Begun(uid string) (time.Time, bool) {
+	for _, rolled := range r.Rolled {
+		if rolled.UID == uid {
+			return rolled.At, true
+		}
+	}
+	return time.Time{}, false
+}
 
 // Exists says whether the gateway was seen before.
 func (r Record) Exists() bool { return r.Newest.Fingerprint != "" }
@@ -109,9 +130,10 @@ func (r Record) Used(cluster string) Record {
 	return r
 }
 
-// Seen records the first sight of a gateway, whose pods are taken to run with what its Secret holds.
-func (r Record) Seen(c Certificate) Record {
-	r.Newest = c
+// Seen records the first sight of a gateway, whose pods are taken to run with what its Secret holds. handled is
+// the renewal request that an earlier record, which was lost, had handled.
+func (r Record) Seen(c Certificate, handled string) Record {
+	r.Newest, r.HandledRequest = c, handled
 	r.Rollout = Rollout{Fingerprint: c.Fingerprint}
 	return r
 }
@@ -189,9 +211,17 @@ func (r Record) heldAfterNewest() Certificate {
 	return held
 }
 
+// Rolling records that a Deployment's rollout was begun.
+func (r Record) Rolling(uid string, now time.Time) Record {
+	if _, begun := r.Rollout.Begun(uid); !begun {
+		r.Rollout.Rolled = append(slices.Clone(r.Rollout.Rolled), Rolled{UID: uid, At: now})
+	}
+	return r
+}
+
 // RolledOut records that the rollout is complete.
 func (r Record) RolledOut() Record {
 	r.Rollout.Completed = true
-	r.Rollout.Held = Certificate{}
+	r.Rollout.Held, r.Rollout.Rolled = Certificate{}, nil
 	return r
 }

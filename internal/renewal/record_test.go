@@ -14,7 +14,7 @@ func TestRecordTransitions(t *testing.T) {
 	g.Expect(r.Exists()).To(BeFalse())
 	g.Expect(r.unrolled()).To(BeFalse())
 
-	r = r.Seen(older)
+	r = r.Seen(older, "")
 	g.Expect(r.Exists()).To(BeTrue())
 	g.Expect(r.unrolled()).To(BeFalse())
 	g.Expect(r.Rollout).To(Equal(Rollout{Fingerprint: older.Fingerprint}))
@@ -62,10 +62,10 @@ func TestRecordTransitions(t *testing.T) {
 	g.Expect(r.unrolled()).To(BeFalse())
 	g.Expect(r.Rollout).To(Equal(Rollout{Sequence: 1, Fingerprint: newest.Fingerprint, Started: noon.Add(7 * time.Hour), Published: noon.Add(6 * time.Hour), Held: older}))
 	g.Expect(r.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
-	g.Expect(r.Rollout.pending()).To(BeTrue())
+	g.Expect(r.Rollout.Pending()).To(BeTrue())
 
 	rolled := r.RolledOut()
-	g.Expect(rolled.Rollout.pending()).To(BeFalse())
+	g.Expect(rolled.Rollout.Pending()).To(BeFalse())
 	g.Expect(rolled.Rollout.Held).To(BeZero())
 	g.Expect(rolled.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
 
@@ -83,7 +83,7 @@ func TestRecordTransitions(t *testing.T) {
 
 func TestAttemptsForAnotherCertificate(t *testing.T) {
 	g := NewWithT(t)
-	r := Record{}.Seen(older).Failed(lost, older, noon)
+	r := Record{}.Seen(older, "").Failed(lost, older, noon)
 	g.Expect(r.AttemptsFor(older.Fingerprint).Unresolved).To(Equal(1))
 	g.Expect(r.AttemptsFor(newest.Fingerprint)).To(Equal(Attempts{Fingerprint: newest.Fingerprint}))
 	g.Expect(r.Failed(unavailable, newest, noon).Attempts).To(And(HaveField("Failed", 1), HaveField("Unresolved", 0)))
@@ -91,9 +91,9 @@ func TestAttemptsForAnotherCertificate(t *testing.T) {
 
 func TestRecordAsJSON(t *testing.T) {
 	g := NewWithT(t)
-	full := Record{Cluster: "here"}.Seen(older).Succeeded(newest, "x", noon).Published(noon.Add(time.Second), noon.Add(1500*time.Millisecond)).
+	full := Record{Cluster: "here"}.Seen(older, "").Succeeded(newest, "x", noon).Published(noon.Add(time.Second), noon.Add(1500*time.Millisecond)).
 		Failed(credentialsRejected("uid/7"), newest, noon.Add(time.Hour)).Claimed(newest, "y", "me", noon.Add(2*time.Hour))
-	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older), "full": full, "rolled": full.RolledOut()} {
+	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older, ""), "full": full, "rolled": full.RolledOut()} {
 		encoded, err := json.Marshal(r)
 		g.Expect(err).NotTo(HaveOccurred())
 		var decoded Record

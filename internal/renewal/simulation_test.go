@@ -80,7 +80,7 @@ func newWorld(seed uint64) *world {
 	}
 	for i := range random.IntN(4) {
 		w.deployments = append(w.deployments, &pods{
-			Deployment: Deployment{Name: fmt.Sprint(i), Complete: true, Message: "as it says"},
+			Deployment: Deployment{Name: fmt.Sprint(i), UID: fmt.Sprint("uid-", i), Complete: true, Message: "as it says"},
 			rolls:      map[string]int{}, holds: map[string]Certificate{w.secret.Fingerprint: w.secret},
 		})
 	}
@@ -136,7 +136,7 @@ func (w *world) live() error {
 			return err
 		}
 		d := Plan(w.observe(), w.clock)
-		if w.secret == w.record.Newest && !w.record.Rollout.pending() && !w.record.unrolled() && d.State == Scheduled && w.record.Intent == nil {
+		if w.secret == w.record.Newest && !w.record.Rollout.Pending() && !w.record.unrolled() && d.State == Scheduled && w.record.Intent == nil {
 			return w.settled()
 		}
 		if w.clock.After(ends.Add(3 * day)) {
@@ -311,11 +311,13 @@ func (w *world) act(o Observation, d Decision) error {
 		r := w.record
 		r.Cluster = o.Cluster
 		if r.Exists() {
-			r = r.Adopted(o.Certificate)
+			r = r.Adopted(o.Certificate).Published(w.clock, w.clock)
 		} else {
-			r = r.Seen(o.Certificate)
+			r = r.Seen(o.Certificate, "")
 		}
-		w.store(r)
+		if w.store(r); w.record.Rollout.Sequence == r.Rollout.Sequence {
+			w.sequences[r.Rollout.Sequence] = r.Rollout.Fingerprint
+		}
 	case StepRenew:
 		return w.renew(o)
 	case StepPublish:
@@ -324,7 +326,7 @@ func (w *world) act(o Observation, d Decision) error {
 		}
 	case StepAdvance:
 		r := w.record.Published(w.clock, w.clock)
-		if w.store(r); w.record.Rollout == r.Rollout {
+		if w.store(r); w.record.Rollout.Sequence == r.Rollout.Sequence {
 			if had, ok := w.sequences[r.Rollout.Sequence]; ok && had != r.Rollout.Fingerprint {
 				return fmt.Errorf("sequence %d stands for two certificates", r.Rollout.Sequence)
 			}
@@ -402,6 +404,10 @@ func (w *world) roll(name string) error {
 		if other != p && !other.Complete && other.Annotation == annotation {
 			return fmt.Errorf("%s and %s are rolled at the same time", p.Name, other.Name)
 		}
+	}
+	defer func() { w.store(w.record.Rolling(p.UID, w.clock)) }()
+	if p.Annotation == annotation { // the same again changes nothing
+		return nil
 	}
 	if p.rolls[annotation]++; p.rolls[annotation] > 1 {
 		return fmt.Errorf("%s is rolled again to %s", p.Name, annotation)

@@ -1,0 +1,87 @@
+package renewal
+
+import "time"
+
+// openIntent returns the intent for the present certificate.
+func openIntent(o Observation) *Intent {
+	if i := o.Record.Intent; i != nil && i.Fingerprint == o.Certificate.Fingerprint {
+		return i
+	}
+	return nil
+}
+
+func interrupted(o Observation, base Decision, now time.Time) *Decision {
+	intent := openIntent(o)
+	if intent == nil || !base.Due {
+		return nil
+	}
+	if until := intent.Since.Add(Hold); waiting(until, now) {
+		d := wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
+			intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(until))
+		d.At = until
+		return d
+	}
+	return nil
+}
+
+func blocked(o Observation, _ Decision, _ time.Time) *Decision {
+	if o.Blocked == nil {
+		return nil
+	}
+	return wait(o.Blocked.State, "%s", o.Blocked.Message)
+}
+
+// refused keeps credentials that were refused for another gateway from being tried for this one too.
+func refused(o Observation, base Decision, now time.Time) *Decision {
+	r := o.Refused
+	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
+	if !base.Due || r == nil || !waiting(r.Until, now) || asksAnew(o, a) {
+		return nil
+	}
+	d := wait(r.State, "%s; they are tried again when the credentials Secret changes, or at %s", r.Message, stamp(r.Until))
+	d.At = r.Until
+	return d
+}
+
+// asksAnew says that a person asked for a renewal after the last attempt: that ends every wait but an open intent.
+func asksAnew(o Observation, a Attempts) bool {
+	return requested(o) && o.RenewRequest != a.Request
+}
+
+func unresolved(o Observation, base Decision, now time.Time) *Decision {
+	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
+	count, last := a.Unresolved, a.Last
+	if i := openIntent(o); i != nil {
+		count, last = count+1, i.Since
+	}
+	if !base.Due || count < MaxUnresolved || asksAnew(o, a) || !waiting(last.Add(day), now) {
+		return nil
+	}
+	d := wait(UnresolvedAttempts, "%d attempts to renew certificate %s ended without an answer from Anypoint, the last at %s (%s): "+
+		"find out whether they arrived there; the next try is at %s, or at once when the annotation gateway.flexops.dev/renew is set to a new value",
+		count, o.Certificate.SerialNumber, stamp(last), orElse(a.Message, "the operator stopped"), stamp(last.Add(day)))
+	d.At = last.Add(day)
+	return d
+}
+
+func backoff(o Observation, base Decision, now time.Time) *Decision {
+	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
+	changed := a.Refused != "" && a.Refused != o.Credentials
+	if !base.Due || !waiting(a.Next, now) || changed || asksAnew(o, a) {
+		return nil
+	}
+	d := wait(a.State, "attempt %d to renew certificate %s failed at %s: %s; the next is at %s",
+		a.Failed, o.Certificate.SerialNumber, stamp(a.Last), a.Message, stamp(a.Next))
+	if a.Refused != "" {
+		d.Message += ", or as soon as the credentials Secret changes"
+	}
+	d.At = a.Next
+	return d
+}
+
+func due(o Observation, base Decision, _ time.Time) *Decision {
+	if !base.Due {
+		return nil
+	}
+	return do(StepRenew, Renewing, "renewing certificate %s, which expires at %s", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+}
