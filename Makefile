@@ -118,7 +118,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	@git grep --untracked -E '^func Fuzz[A-Za-z0-9_]*\(' -- '*_test.go' | while IFS=: read -r file line; do \
 	  target=$${line#func }; target=$${target%%(*}; package=./$$(dirname "$$file"); \
 	  echo "$$package $$target"; \
-	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$package" </dev/null || exit 1; \
 	done
 
 # Tools, built anew when the module that pins them changes.
