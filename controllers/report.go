@@ -42,6 +42,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := r.Client.Status().Patch(ctx, fr, client.MergeFrom(before), gateway.FieldOwner); err != nil {
+		fr.Status = before.Status // The next report compares with what is there.
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
