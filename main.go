@@ -62,7 +62,7 @@ func flags(o *options) (sets cliflag.NamedFlagSets, all *pflag.FlagSet) {
 	f.StringVar(&o.flexctl, "flexctl", "flexctl", "The flexctl program that renews: a path, or a name on the PATH.")
 
 	f = sets.FlagSet("Controller")
-	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on at once. Renewals that share credentials always run one after another.")
+	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on at once. Renewals that share a credentials Secret run one after another.")
 	f.BoolVar(&o.leaderElect, "leader-elect", os.Getenv("KUBERNETES_SERVICE_HOST") != "", "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 

@@ -38,18 +38,16 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 	case renewal.StepPublish:
 		return r.publish(ctx, o)
 	case renewal.StepAdvance:
-		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Published(o.SecretChanged, r.Clock.Now()) }); err != nil {
+		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
+			return s.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut())
+		}); err != nil {
 			return err
 		}
 		return r.observeDeployments(ctx, o)
 	case renewal.StepRoll:
 		return r.roll(ctx, o, d.Deployment)
 	case renewal.StepComplete:
-		if err := r.save(ctx, o, o.record, renewal.Record.RolledOut); err != nil {
-			return err
-		}
-		r.event(o.flexRegistration, corev1.EventTypeNormal, "RolledOut", "Roll", "every pod of the gateway runs with certificate %s", o.Certificate.SerialNumber)
-		return nil
+		return r.complete(ctx, o, d.Deployment)
 	default:
 		return fmt.Errorf("there is no step %q", d.Step)
 	}
@@ -74,7 +72,7 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 	}
 	replaced := o.Record.Newest.SerialNumber
 	if err := r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
-		return s.Adopted(o.Certificate).Published(o.SecretChanged, r.Clock.Now())
+		return s.Adopted(o.Certificate).Published(o.SecretChanged, r.Clock.Now(), o.RolledOut())
 	}); err != nil {
 		return err
 	}
@@ -92,10 +90,11 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	if !r.claims.takeTurn(secret, self) {
 		return errBusy
 	}
-	defer r.claims.endTurn(secret)
+	defer r.claims.endTurn(secret, self)
 	if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
 		return err
 	}
+	o.outdated = true
 
 	// From here on nothing may be cut short by a shutdown: the platform may have issued a certificate.
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal.Deadline)
@@ -104,18 +103,20 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	renewed, ignored, failure := r.ask(asking, o)
 	if failure != nil {
 		defer r.claims.release(claimed)
-		f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: o.Credentials}
-		err := r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(f, o.Certificate, r.Clock.Now()) })
-		if refusesCredentials(f.State) {
-			r.claims.refused(f.Credentials, refusal{self.Name, f.State, o.Record.Attempts.Next})
+		if state := renewal.State(failure.Class); refusesCredentials(state) {
+			r.claims.refused(o.Credentials, refusal{self.Name, state, r.Clock.Now().Add(24 * time.Hour)})
 		}
-		return err
+		r.claims.endTurn(secret, self)
+		f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: o.Credentials}
+		return r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(f, o.Certificate, r.Clock.Now()) })
 	}
 	r.claims.accepted(o.Credentials)
+	r.claims.endTurn(secret, self)
 	certificate := renewal.Certificate(renewed.Certificate())
 	if err := r.saveOutcome(ctx, o, renewed, func(s renewal.Record) renewal.Record {
 		return s.Succeeded(certificate, o.RenewRequest, r.Clock.Now())
 	}); err != nil {
+		r.claims.release(claimed)
 		return err
 	}
 	r.event(o.flexRegistration, corev1.EventTypeNormal, "Renewed", "Renew", "renewed certificate %s: the new one is %s and expires at %s",
@@ -134,7 +135,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	defer cancel()
 	fingerprint := o.Certificate.Fingerprint
 	owner := r.claims.claim(fingerprint, self)
-	if owner != self && apierrors.IsNotFound(r.Client.Get(ctx, owner, &v1alpha1.FlexRegistration{})) {
+	if owner != self && !r.upholds(ctx, owner, fingerprint) {
 		r.claims.release(fingerprint)
 		owner = r.claims.claim(fingerprint, self)
 	}
@@ -165,6 +166,15 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 		log.FromContext(ctx).Error(err, "reporting that a renewal starts")
 	}
 	return true, nil
+}
+
+// upholds says that a FlexRegistration which has claimed a certificate is still there and at it.
+func (r *Reconciler) upholds(ctx context.Context, owner types.NamespacedName, fingerprint string) bool {
+	fr := &v1alpha1.FlexRegistration{}
+	if r.Client.Get(ctx, owner, fr) != nil {
+		return false
+	}
+	return isRenewing(fr) || works(fr) && fr.Status.Certificate != nil && fr.Status.Certificate.Fingerprint == fingerprint
 }
 
 // ask asks the platform and checks its answer. What is returned is the present registration with the
@@ -263,6 +273,21 @@ func (r *Reconciler) roll(ctx context.Context, o *observation, name string) erro
 	}
 	*d = renewal.Deployment{Name: d.Name, UID: d.UID, Annotation: annotation, Message: "it has just begun"}
 	return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Rolling(d.UID, r.Clock.Now()) })
+}
+
+func (r *Reconciler) complete(ctx context.Context, o *observation, name string) error {
+	undone, uid := o.Undone(), ""
+	if i := slices.IndexFunc(undone, func(d renewal.Deployment) bool { return d.Name == name }); i >= 0 {
+		uid = undone[i].UID
+	}
+	last := len(undone) <= 1
+	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.RolledOut(uid, last) }); err != nil {
+		return err
+	}
+	if last && uid != "" {
+		r.event(o.flexRegistration, corev1.EventTypeNormal, "RolledOut", "Roll", "every pod of the gateway runs with certificate %s", o.Certificate.SerialNumber)
+	}
+	return nil
 }
 
 // refusesCredentials says that a failure concerns everybody who uses the same credentials. A missing scope does not: it

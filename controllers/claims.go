@@ -15,8 +15,8 @@ type claims struct {
 	mu sync.Mutex
 	// renewals are the FlexRegistrations that renew, or have renewed, a certificate, by its fingerprint.
 	renewals map[string]types.NamespacedName
-	// credentials are the credentials Secrets that a renewal uses just now.
-	credentials map[types.NamespacedName]bool
+	// credentials are the FlexRegistrations that renew with a credentials Secret just now.
+	credentials map[types.NamespacedName]types.NamespacedName
 	// waiting are the FlexRegistrations that wait for their turn with a credentials Secret.
 	waiting map[types.NamespacedName]types.NamespacedName
 	// refusals are those of credentials, by their version.
@@ -26,7 +26,7 @@ type claims struct {
 func newClaims() *claims {
 	return &claims{
 		renewals:    map[string]types.NamespacedName{},
-		credentials: map[types.NamespacedName]bool{},
+		credentials: map[types.NamespacedName]types.NamespacedName{},
 		waiting:     map[types.NamespacedName]types.NamespacedName{},
 		refusals:    map[string]refusal{},
 	}
@@ -44,19 +44,22 @@ type refusal struct {
 func (c *claims) takeTurn(secret, by types.NamespacedName) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.credentials[secret] {
+	if _, taken := c.credentials[secret]; taken {
 		c.waiting[by] = secret
 		return false
 	}
 	delete(c.waiting, by)
-	c.credentials[secret] = true
+	c.credentials[secret] = by
 	return true
 }
 
-func (c *claims) endTurn(secret types.NamespacedName) {
+// endTurn ends the turn of a FlexRegistration, if it still has it.
+func (c *claims) endTurn(secret, by types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.credentials, secret)
+	if c.credentials[secret] == by {
+		delete(c.credentials, secret)
+	}
 }
 
 // mustWait says that a FlexRegistration waits for its turn and that it has not come yet.
@@ -64,11 +67,11 @@ func (c *claims) mustWait(fr types.NamespacedName) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	secret, waiting := c.waiting[fr]
-	if waiting && !c.credentials[secret] {
+	_, taken := c.credentials[secret]
+	if waiting && !taken {
 		delete(c.waiting, fr)
-		return false
 	}
-	return waiting
+	return waiting && taken
 }
 
 // claim notes that a FlexRegistration renews a certificate and returns it, or the one that has claimed it before.

@@ -82,30 +82,37 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if r.claims.mustWait(request.NamespacedName) {
 		return ctrl.Result{RequeueAfter: turnCheck}, nil
 	}
-	fr, err := r.get(ctx, request.NamespacedName)
-	if err != nil {
+	o, err := r.look(ctx, request.NamespacedName)
+	if err != nil || o == nil {
 		return ctrl.Result{}, err
 	}
-	if fr == nil || !fr.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
-	}
-	o, err := r.observe(ctx, fr)
-	if err != nil {
-		return ctrl.Result{}, r.fail(ctx, o, err)
-	}
+	var refused error
 	for range maxSteps {
 		now := r.Clock.Now()
 		d := renewal.Plan(o.Observation, now)
 		var acted error
 		if d.Step != renewal.StepWait {
-			if acted = r.act(ctx, o, d); acted == nil {
-				continue
-			}
+			acted = r.act(ctx, o, d)
 		}
-		if errors.Is(acted, errBusy) {
+		switch {
+		case errors.Is(acted, errBusy):
 			d.Step, d.State, d.Message, d.At = renewal.StepWait, v1alpha1.ReasonQueued, "a renewal is due and waits for its turn: "+acted.Error(), now.Add(turnCheck)
-		} else if acted != nil {
+		case acted != nil && d.Step == renewal.StepRoll && d.Due:
+			refused, o.RollRefused = acted, true
+			continue
+		case acted != nil:
 			return ctrl.Result{}, r.fail(ctx, o, acted)
+		case o.outdated:
+			// flexctl took its time: people may have changed their minds.
+			if o, err = r.look(ctx, request.NamespacedName); err != nil || o == nil {
+				return ctrl.Result{}, err
+			}
+			o.RollRefused = refused != nil
+			continue
+		case d.Step != renewal.StepWait:
+			continue
+		case refused != nil:
+			return ctrl.Result{}, r.fail(ctx, o, refused)
 		}
 		if err := r.report(ctx, o, d); err != nil {
 			return ctrl.Result{}, err
@@ -114,6 +121,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
+}
+
+// look reads the FlexRegistration and observes its gateway; it returns nil where there is none.
+func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (*observation, error) {
+	fr, err := r.get(ctx, key)
+	if err != nil || fr == nil || !fr.DeletionTimestamp.IsZero() {
+		return nil, err
+	}
+	o, err := r.observe(ctx, fr)
+	if err != nil {
+		return nil, r.fail(ctx, o, err)
+	}
+	return o, nil
 }
 
 // get reads the FlexRegistration from the cache, or live where the cache does not have the status yet that this

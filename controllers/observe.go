@@ -26,14 +26,18 @@ type observation struct {
 	registration     *registration.Registration
 	record           *gateway.Record
 	credentials      anypoint.Credentials
-	// recordRead and deploymentsRead say that what the observation has of them was seen, and isn't just empty.
-	recordRead, deploymentsRead bool
+	// generation is that of the spec that was looked at.
+	generation int64
+	// deploymentsRead says that Deployments were seen, and aren't just empty.
+	deploymentsRead bool
+	// outdated says that so much time has passed since that everything must be looked at again.
+	outdated bool
 }
 
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
 // observation; an error says that something could not be read.
 func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
-	o := &observation{flexRegistration: fr, record: &gateway.Record{}, Observation: renewal.Observation{
+	o := &observation{flexRegistration: fr, generation: fr.Generation, record: &gateway.Record{}, Observation: renewal.Observation{
 		Suspended:      fr.Spec.Suspend,
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,
@@ -94,7 +98,7 @@ func (o *observation) see(secret *corev1.Secret, parsed *registration.Registrati
 
 // remember takes over a record that has been stored.
 func (o *observation) remember(record *gateway.Record) {
-	o.record, o.recordRead = record, true
+	o.record = record
 	o.Record = record.Record
 	if o.registration != nil {
 		o.Standing = standing(o.registration, record)
@@ -168,13 +172,14 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 	rollout := o.Record.Rollout
 	for i := range o.gateway.Deployments {
 		d := &o.gateway.Deployments[i]
-		if _, begun := rollout.Begun(string(d.UID)); begun && gateway.Annotation(d) != rollout.Annotation() {
+		uid := string(d.UID)
+		if _, begun := rollout.Begun(uid); begun && !rollout.Done(uid) && gateway.Annotation(d) != rollout.Annotation() {
 			if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
 				return fmt.Errorf("getting Deployment %s/%s: %w", d.Namespace, d.Name, err)
 			}
 		}
 		progress := gateway.Progress(d)
-		if rollout.Pending() && progress.Annotation != rollout.Annotation() {
+		if !rollout.Done(progress.UID) && progress.Annotation != rollout.Annotation() {
 			var err error
 			if progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, rollout.Published); err != nil {
 				return err

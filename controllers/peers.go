@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -31,7 +32,7 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	}
 	for i := range agents.Items {
 		peer := &agents.Items[i]
-		if peer.UID == self.UID || !peer.DeletionTimestamp.IsZero() || o.Excluded != nil {
+		if peer.UID == self.UID || o.Excluded != nil {
 			continue
 		}
 		if message := duplicate(self, peer, o); message != "" {
@@ -74,18 +75,22 @@ func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation) string {
 	sameCertificate := theirs.Fingerprint == o.Certificate.Fingerprint
 	newer := theirs.NotAfter.After(o.Certificate.NotAfter) ||
 		theirs.NotAfter.Time.Equal(o.Certificate.NotAfter) && theirs.NotBefore.After(o.Certificate.NotBefore)
-	// One that can't read its registration any more renews nothing.
-	works := !peer.Spec.Suspend && !meta.IsStatusConditionPresentAndEqual(peer.Status.Conditions, v1alpha1.ConditionCertificateValid, "Unknown")
 	switch {
 	case !sameSecret && !sameCertificate && newer:
 		return fmt.Sprintf("FlexRegistration %s has already renewed this registration in another Secret: copy it from there (Secret %s/%s, key %s) to Secret %s, or delete this FlexRegistration",
 			name, peer.Namespace, at.Name, at.Key, o.gateway.SecretName)
-	case (sameSecret || sameCertificate) && works && (older(peer, self) || isRenewing(peer)):
+	case (sameSecret || sameCertificate) && works(peer) && (older(peer, self) || isRenewing(peer)):
 		return fmt.Sprintf("FlexRegistration %s renews the same certificate (%s): delete this one; several Deployments that mount one Secret need only one FlexRegistration, with spec.secretRef",
 			name, o.Certificate.SerialNumber)
 	default:
 		return ""
 	}
+}
+
+// works says that a FlexRegistration would renew: one that is suspended, or can't read its registration, doesn't.
+func works(fr *v1alpha1.FlexRegistration) bool {
+	return fr.DeletionTimestamp.IsZero() && !fr.Spec.Suspend &&
+		!meta.IsStatusConditionPresentAndEqual(fr.Status.Conditions, v1alpha1.ConditionCertificateValid, metav1.ConditionUnknown)
 }
 
 // older decides between two FlexRegistrations: the one made first, then the first by name.

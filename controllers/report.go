@@ -58,7 +58,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	now := r.Clock.Now()
 	fr := o.flexRegistration
 	s := &fr.Status
-	s.ObservedGeneration = fr.Generation
+	s.ObservedGeneration = o.generation
 	if o.gateway != nil {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}
@@ -71,7 +71,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		s.RenewBefore = &metav1.Duration{Duration: d.Before}
 		s.RenewalTime = timeOrNil(d.RenewalTime)
 	}
-	if o.recordRead && o.Record.Exists() {
+	if o.Record.Exists() {
 		s.LastRenewalTime = timeOrNil(o.Record.Renewed.Time)
 		s.LastHandledRequest = o.Record.HandledRequest
 		attempts := o.Record.AttemptsFor(o.Certificate.Fingerprint)
@@ -80,19 +80,27 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		if attempts.Next.After(now) {
 			s.NextAttemptTime, s.RefusedCredentials = timeOrNil(attempts.Next), attempts.Refused
 		}
+		if !d.NextAttempt.IsZero() {
+			s.NextAttemptTime = timeOrNil(d.NextAttempt)
+		}
 		was := s.Rollout
 		s.Rollout = nil
 		if rollout := o.Record.Rollout; rollout.Sequence > 0 {
-			s.Rollout = &v1alpha1.RolloutStatus{Sequence: rollout.Sequence, Fingerprint: rollout.Fingerprint, StartTime: timeOrNil(rollout.Started), Completed: rollout.Completed}
+			s.Rollout = &v1alpha1.RolloutStatus{Sequence: rollout.Sequence, Fingerprint: rollout.Fingerprint, StartTime: timeOrNil(rollout.Started), Completed: o.RolledOut()}
 			for _, deployment := range o.Deployments {
 				s.Rollout.Deployments = append(s.Rollout.Deployments, deployment.Name)
 			}
 			if !o.deploymentsRead && was != nil {
-				s.Rollout.Deployments = was.Deployments
+				s.Rollout.Deployments, s.Rollout.Completed = was.Deployments, was.Completed
 			}
 		}
 	}
-	setConditions(fr, o.annotate(conditions(o.Observation, d, now)), now)
+	all := o.annotate(conditions(o.Observation, d, now))
+	if o.registration == nil && o.Unreadable == nil {
+		// Nothing is known to be wrong with it: it could not be looked at just now.
+		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
+	}
+	setConditions(fr, all, o.generation, now)
 }
 
 // annotate adds to RolledOut what a reader should know before the next rollout.
@@ -266,18 +274,21 @@ func rolledOut(o renewal.Observation, now time.Time) metav1.Condition {
 	return c
 }
 
-// setConditions replaces all conditions. A transition time changes with the status, as everywhere.
-func setConditions(fr *v1alpha1.FlexRegistration, all []metav1.Condition, now time.Time) {
+// setConditions sets conditions, and removes Reconciling and Stalled where they are not among them. A transition time
+// changes with the status, as everywhere.
+func setConditions(fr *v1alpha1.FlexRegistration, all []metav1.Condition, generation int64, now time.Time) {
 	for _, c := range all {
-		c.ObservedGeneration, c.LastTransitionTime = fr.Generation, metav1.NewTime(now)
+		c.ObservedGeneration, c.LastTransitionTime = generation, metav1.NewTime(now)
 		if len(c.Message) > maxMessage {
 			c.Message = c.Message[:maxMessage]
 		}
 		meta.SetStatusCondition(&fr.Status.Conditions, c)
 	}
-	fr.Status.Conditions = slices.DeleteFunc(fr.Status.Conditions, func(c metav1.Condition) bool {
-		return meta.FindStatusCondition(all, c.Type) == nil
-	})
+	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if meta.FindStatusCondition(all, kind) == nil {
+			meta.RemoveStatusCondition(&fr.Status.Conditions, kind)
+		}
+	}
 }
 
 // maxMessage is what the API server takes as a condition's message, in bytes.

@@ -91,12 +91,12 @@ var _ = Describe("Rolling out", func() {
 		Expect(s.condition(v1alpha1.ConditionRolledOut)).To(Equal("False/RestartRequired"))
 		Expect(s.condition(v1alpha1.ConditionRenewed)).To(Equal("True/UpToDate"))
 		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(1))
-		// A kubelet may mount the old content for two minutes more; let it have been published so long ago.
+		// A kubelet may hand out the old content for ten seconds more; let it have been published so long ago.
 		s.editRecord(func(state map[string]any) {
 			rollout := state["rollout"].(map[string]any)
 			published, err := time.Parse(time.RFC3339Nano, rollout["published"].(string))
 			Expect(err).NotTo(HaveOccurred())
-			rollout["published"] = published.Add(time.Second - 2*time.Minute)
+			rollout["published"] = published.Add(time.Second - 10*time.Second)
 		})
 		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("False/RestartRequired"))
 		Eventually(time.Now).Should(BeTemporally(">", s.lastWritten().Add(2*time.Second)))
@@ -172,6 +172,51 @@ var _ = Describe("Rolling out", func() {
 		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("taken back"))
 		clk.Step(time.Hour)
 		Consistently(func() int64 { return s.deployment(operator.GatewayName).Generation }).Should(Equal(generation + 1))
+	})
+
+	It("rolls pods that don't run at the moment of the publication", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		Expect(admin.Delete(ctx, s.deployment(operator.GatewayName))).To(Succeed())
+		d := operator.Deployment(s.namespace, operator.GatewayName, operator.SecretName, 1)
+		d.Spec.Template.Annotations = map[string]string{controlplane.PodAnnotation: controlplane.PodCrash}
+		Expect(admin.Create(ctx, d)).To(Succeed())
+		Eventually(func() int32 { return s.deployment(operator.GatewayName).Status.Replicas }).Should(BeEquivalentTo(1))
+		s.create()
+		Eventually(func() map[string]string { return s.deployment(operator.GatewayName).Spec.Template.Annotations }).Should(HaveKey(v1alpha1.AnnotationRegistration))
+		s.eventually(v1alpha1.ConditionRolledOut, "False/RollingOut")
+	})
+
+	It("rolls a Deployment that becomes the gateway's after the rollout", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		Expect(admin.Create(ctx, operator.Deployment(s.namespace, "second", operator.SecretName, 1))).To(Succeed())
+		Eventually(func() int32 { return s.deployment("second").Status.AvailableReplicas }).Should(BeEquivalentTo(1))
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.deployment("second").Generation).To(BeEquivalentTo(1))
+		s.change(func(fr *v1alpha1.FlexRegistration) {
+			fr.Spec.SecretRef = &v1alpha1.SecretKeyReference{Name: operator.SecretName}
+			fr.Spec.TargetRef = nil
+		})
+		Eventually(func() map[string]string { return s.deployment("second").Spec.Template.Annotations }).Should(HaveKey(v1alpha1.AnnotationRegistration))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(2))
+	})
+
+	It("neither publishes nor rolls when it is suspended while flexctl runs", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		before := s.secret(operator.SecretName).ResourceVersion
+		platform.Inject(simulator.Fault{Call: simulator.CallRenew, Hook: func() {
+			defer GinkgoRecover()
+			s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
+		}})
+		s.create()
+		Eventually(s.renewals).Should(Equal(1))
+		Eventually(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(HaveSuffix("/Suspended"))
+		Expect(s.secret(operator.SecretName).ResourceVersion).To(Equal(before))
+		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(1))
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
 	})
 
 	It("tells beforehand that a rollout takes the gateway down", func(ctx context.Context) {
@@ -346,6 +391,17 @@ var _ = Describe("Sharing a certificate", func() {
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
 		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("lets a copy work when the oldest can't read its registration any more", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		t := twin(ctx, s)
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Expect(admin.Delete(ctx, s.deployment(operator.GatewayName))).To(Succeed())
+		t.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 
 	It("renews a certificate once that stands in two Secrets", func(ctx context.Context) {

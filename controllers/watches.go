@@ -25,7 +25,7 @@ var concernsPeers = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
 		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
-		return ok && ok2 && (before.Spec.Suspend != after.Spec.Suspend ||
+		return ok && ok2 && (works(before) != works(after) ||
 			!equality.Semantic.DeepEqual(before.Status.Certificate, after.Status.Certificate) ||
 			!equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef) ||
 			before.Status.RefusedCredentials != after.Status.RefusedCredentials ||
@@ -92,6 +92,9 @@ func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) 
 			if g.Deployments[i].Name == object.GetName() {
 				return true
 			}
+		}
+		if slices.Contains(g.Others, object.GetName()) {
+			return true
 		}
 		// It may have stopped mounting the Secret, or be gone.
 		return fr.Status.Rollout != nil && slices.Contains(fr.Status.Rollout.Deployments, object.GetName())

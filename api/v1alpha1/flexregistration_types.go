@@ -50,7 +50,8 @@ type FlexRegistrationSpec struct {
 	Rollout RolloutSpec `json:"rollout,omitempty,omitzero"`
 
 	// suspend stops every write for this gateway: nothing is renewed, published or rolled. Its certificate is
-	// still watched and told.
+	// still watched and told. What Anypoint answers to a renewal that is under way is recorded, and published when
+	// suspend is removed.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }

@@ -173,8 +173,3 @@ func (r *Record) Save(ctx context.Context, w client.Writer, g *Gateway) error {
 	r.setCertificates()
 	return nil
 }
-
-// IsRecord says whether a Secret's name is that of a record.
-func IsRecord(name string) bool {
-	return len(name) > len(recordPrefix) && name[:len(recordPrefix)] == recordPrefix
-}

@@ -35,8 +35,7 @@ func Annotation(d *appsv1.Deployment) string {
 	return d.Spec.Template.Annotations[v1alpha1.AnnotationRegistration]
 }
 
-// Progress says how far a Deployment's rollout is, as `kubectl rollout status` reckons it. One that is paused has no
-// deadline in Kubernetes; here it counts as failed, since it goes on only when somebody resumes it.
+// Progress says how far a Deployment's rollout is, as `kubectl rollout status` reckons it.
 func Progress(d *appsv1.Deployment) renewal.Deployment {
 	p := renewal.Deployment{Name: d.Name, UID: string(d.UID), Annotation: Annotation(d)}
 	want, s := ptr.Deref(d.Spec.Replicas, 1), d.Status
@@ -46,8 +45,7 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 		return p
 	}
 	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
-	if d.Spec.Paused {
-		p.Failed = !p.Complete
+	if p.Paused = d.Spec.Paused; p.Paused {
 		p.Message = "its rollout is paused, run kubectl rollout resume deployment/" + d.Name + "; " + p.Message
 	}
 	for _, condition := range s.Conditions {
@@ -77,12 +75,16 @@ func Interrupts(d *appsv1.Deployment) string {
 	return ""
 }
 
-// kubeletMargin is how long a kubelet may go on mounting the content that a Secret had before: it looks at least once a
-// minute, give or take a half. A container that starts within it may have either.
-const kubeletMargin = 2 * time.Minute
+// A kubelet may still hand out what a Secret held before it was written. A new pod gets it by the kubelet's watch, which
+// takes moments; in a pod that is there the files are renewed once a minute, give or take a half, and a container that
+// is restarted in it reads what is there.
+const (
+	newPodMargin    = 10 * time.Second
+	restartedMargin = 2 * time.Minute
+)
 
-// OldPods counts the Deployment's pods that have a container which may have started with what the Secret held before it
-// was written, without those that are on their way out.
+// OldPods counts the Deployment's pods that may run, now or later, with what the Secret held before it was written.
+// Those that have ended, or are on their way out, don't count.
 func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, written time.Time) (int, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
@@ -93,12 +95,27 @@ func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, written
 		return 0, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
 	}
 	old := 0
-	for _, pod := range pods.Items {
-		if pod.DeletionTimestamp.IsZero() && slices.ContainsFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
-			return c.State.Running != nil && c.State.Running.StartedAt.Time.Before(written.Add(kubeletMargin))
-		}) {
+	for i := range pods.Items {
+		if mayHoldOld(&pods.Items[i], written) {
 			old++
 		}
 	}
 	return old, nil
+}
+
+func mayHoldOld(pod *corev1.Pod, written time.Time) bool {
+	switch {
+	case !pod.DeletionTimestamp.IsZero(), pod.Status.Phase == corev1.PodSucceeded, pod.Status.Phase == corev1.PodFailed:
+		return false
+	case !pod.CreationTimestamp.Time.Before(written.Add(newPodMargin)):
+		return false
+	}
+	// A container that does not run has read nothing, but may start on what is mounted already. Init containers have
+	// ended, or are sidecars.
+	running := slices.DeleteFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses), func(c corev1.ContainerStatus) bool {
+		return c.State.Terminated != nil && c.State.Terminated.ExitCode == 0
+	})
+	return len(running) == 0 || slices.ContainsFunc(running, func(c corev1.ContainerStatus) bool {
+		return c.State.Running == nil || c.State.Running.StartedAt.Time.Before(written.Add(restartedMargin))
+	})
 }

@@ -25,9 +25,7 @@ func ListRecords(ctx context.Context, r client.Reader) (map[string][]string, err
 	}
 	found := map[string][]string{}
 	for _, item := range list.Items {
-		if IsRecord(item.Name) {
-			found[item.Namespace] = append(found[item.Namespace], item.Name)
-		}
+		found[item.Namespace] = append(found[item.Namespace], item.Name)
 	}
 	return found, nil
 }

@@ -39,7 +39,7 @@ func replaced(from, to Certificate) Observation {
 func published(from, to Certificate, deployments ...Deployment) Observation {
 	o := replaced(from, to)
 	o.Certificate, o.Standing = to, Same
-	o.Record = o.Record.Published(noon.Add(-time.Hour), noon.Add(-time.Hour))
+	o.Record = o.Record.Published(noon.Add(-time.Hour), noon.Add(-time.Hour), false)
 	o.Deployments = deployments
 	for _, d := range deployments {
 		if d.Annotation == o.Record.Rollout.Annotation() {
@@ -71,3 +71,8 @@ var (
 	unavailable = Failure{State: "PlatformUnavailable", Message: "down", Retry: RetryBackoff}
 	lost        = Failure{State: "PlatformUnavailable", Message: "broken", Retry: RetryBackoff, Unresolved: true}
 )
+
+// rolledOut is done with the Deployment a, the only one; rolledFirst and rolledSecond with the first ones of several.
+func rolledOut(r Record) Record    { return r.RolledOut("uid-a", true) }
+func rolledFirst(r Record) Record  { return r.RolledOut("uid-a", false) }
+func rolledSecond(r Record) Record { return rolledFirst(r).RolledOut("uid-b", false) }

@@ -18,7 +18,7 @@ func interrupted(o Observation, base Decision, now time.Time) *Decision {
 	if until := intent.Since.Add(Hold); waiting(until, now) {
 		d := wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
 			intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(until))
-		d.At = until
+		d.At, d.NextAttempt = until, until
 		return d
 	}
 	return nil
@@ -39,7 +39,7 @@ func refused(o Observation, base Decision, now time.Time) *Decision {
 		return nil
 	}
 	d := wait(r.State, "%s; they are tried again when the credentials Secret changes, or at %s", r.Message, stamp(r.Until))
-	d.At = r.Until
+	d.At, d.NextAttempt = r.Until, r.Until
 	return d
 }
 
@@ -60,7 +60,7 @@ func unresolved(o Observation, base Decision, now time.Time) *Decision {
 	d := wait(UnresolvedAttempts, "%d attempts to renew certificate %s ended without an answer from Anypoint, the last at %s (%s): "+
 		"find out whether they arrived there; the next try is at %s, or at once when the annotation gateway.flexops.dev/renew is set to a new value",
 		count, o.Certificate.SerialNumber, stamp(last), orElse(a.Message, "the operator stopped"), stamp(last.Add(day)))
-	d.At = last.Add(day)
+	d.At, d.NextAttempt = last.Add(day), last.Add(day)
 	return d
 }
 
@@ -75,7 +75,7 @@ func backoff(o Observation, base Decision, now time.Time) *Decision {
 	if a.Refused != "" {
 		d.Message += ", or as soon as the credentials Secret changes"
 	}
-	d.At = a.Next
+	d.At, d.NextAttempt = a.Next, a.Next
 	return d
 }
 

@@ -38,6 +38,8 @@ type Observation struct {
 
 	// Deployments are the gateway's, in the order in which they are rolled.
 	Deployments []Deployment
+	// RollRefused says that a Deployment could not be annotated, so that a due renewal goes before it.
+	RollRefused bool
 }
 
 // Finding is something that stands in the way, in the words of a condition.
@@ -81,13 +83,29 @@ type Deployment struct {
 	Annotation string
 	// Complete: every replica is updated and available, and no old one is left.
 	Complete bool
-	// Failed: the Deployment exceeded its own progress deadline.
-	Failed bool
-	// OldPods counts pods whose containers may have started with an older registration. It is only filled in while
-	// a rollout is pending and the annotation is not the one of that rollout.
+	// Failed: the Deployment exceeded its own progress deadline. Paused: it goes on when somebody resumes it.
+	Failed, Paused bool
+	// OldPods counts pods that may have started with an older registration. It is only filled in where the rollout is
+	// not done and the annotation is not the one of that rollout.
 	OldPods int
 	// Message is what the Deployment says of its progress.
 	Message string
+}
+
+// RolledOut says that all pods run with the registration that was published last.
+func (o Observation) RolledOut() bool {
+	return (o.Record.Rollout.Sequence == 0 || o.Record.Rollout.Completed) && o.Undone() == nil
+}
+
+// Undone are the Deployments that the rollout is not done with.
+func (o Observation) Undone() []Deployment {
+	var undone []Deployment
+	for _, d := range o.Deployments {
+		if !o.Record.Rollout.Done(d.UID) {
+			undone = append(undone, d)
+		}
+	}
+	return undone
 }
 
 // ServingUntil is when the first of the certificates expires that running pods may hold.
@@ -103,7 +121,10 @@ func (o Observation) ServingUntil() time.Time {
 
 // held are the certificates that pods may hold beside the one in the Secret.
 func (o Observation) held() []Certificate {
-	held := []Certificate{o.Record.Rollout.Held}
+	var held []Certificate
+	if !o.Record.Rollout.Completed || !o.RolledOut() {
+		held = append(held, o.Record.Rollout.Held)
+	}
 	switch {
 	case o.Record.unrolled():
 		held = append(held, o.Record.Previous)

@@ -23,7 +23,7 @@ const (
 	StepAdvance Step = "Advance"
 	// StepRoll annotates the pod template of Decision.Deployment.
 	StepRoll Step = "Roll"
-	// StepComplete records that the rollout is complete.
+	// StepComplete records that Decision.Deployment is rolled out, or, where that is "", that there is none.
 	StepComplete Step = "Complete"
 )
 
@@ -50,8 +50,10 @@ type Decision struct {
 	Message string
 	// At is when to look again where nothing changes before.
 	At time.Time
-	// Deployment is the one that StepRoll rolls.
+	// Deployment is the one that StepRoll and StepComplete are about.
 	Deployment string
+	// NextAttempt is when a renewal that is held up is tried at the latest.
+	NextAttempt time.Time
 
 	// RenewalTime is when the certificate is due, Before how long before its expiry that is; Due says whether
 	// it is due now. They are set wherever the registration could be read.

@@ -50,11 +50,13 @@ func contradiction(o Observation, d Decision) string {
 		return "acting and waiting"
 	case hands && (o.Suspended || o.Unreadable != nil || o.Excluded != nil):
 		return "acting where hands are to be kept off"
-	case (d.Step == StepRoll) != (d.Deployment != ""):
+	case d.Step == StepRoll && d.Deployment == "" || d.Step != StepRoll && d.Step != StepComplete && d.Deployment != "":
 		return "rolling nothing, or naming what isn't rolled"
 	case d.Step == StepRoll && o.RolloutNever:
 		return "rolling what a person rolls"
-	case d.Step == StepRoll && !r.Rollout.Pending():
+	case d.Step == StepRoll && o.RollRefused:
+		return "rolling what was refused a moment ago"
+	case d.Step == StepRoll && o.RolledOut():
 		return "rolling without a rollout"
 	case d.Step == StepAdvance && o.Standing != Same:
 		return "advancing to what is not published"
@@ -134,6 +136,7 @@ func randomObservation(random *rand.Rand) Observation {
 	if chance(20) {
 		o.RenewRequest = fmt.Sprint(random.IntN(3))
 	}
+	o.RollRefused = chance(10)
 	if chance(15) {
 		o.Refused = &Refusal{Finding: Finding{State: "Refused", Message: "it is so"}, Until: near()}
 	}
@@ -158,7 +161,7 @@ func randomObservation(random *rand.Rand) Observation {
 	if chance(10) {
 		r.Rollout.Fingerprint = some().Fingerprint
 	}
-	if r.Rollout.Pending() && chance(90) {
+	if r.Rollout.Sequence > 0 && chance(90) {
 		r.Rollout.Held = some()
 	}
 	if chance(30) {
@@ -180,7 +183,7 @@ func randomObservation(random *rand.Rand) Observation {
 			d.Annotation = r.Rollout.Annotation()
 		}
 		if chance(50) {
-			r.Rollout.Rolled = append(r.Rollout.Rolled, Rolled{UID: d.UID, At: near()})
+			r.Rollout.Rolled = append(r.Rollout.Rolled, Rolled{UID: d.UID, At: near(), Done: chance(50)})
 		}
 		o.Deployments = append(o.Deployments, d)
 	}

@@ -72,18 +72,22 @@ type Rollout struct {
 	// Started is when the rollout was decided, Published when the Secret was written (the API server's clock).
 	Started   time.Time `json:"started,omitzero"`
 	Published time.Time `json:"published,omitzero"`
-	Completed bool      `json:"completed,omitempty"`
-	// Rolled are the Deployments whose pod template was annotated. None is annotated twice under one sequence:
-	// whoever takes the annotation away would have the gateway restarted endlessly.
+	// Completed: there was a moment at which every Deployment was done. One that appears later is looked at all the same.
+	Completed bool `json:"completed,omitempty"`
+	// Rolled are the Deployments that this rollout has come to. None is annotated twice under one sequence: whoever
+	// takes the annotation away would have the gateway restarted endlessly.
 	Rolled []Rolled `json:"rolled,omitempty"`
-	// Held is the earliest-expiring certificate that pods may hold until a rollout is complete.
+	// Held is the earliest-expiring certificate that pods may hold which are not rolled out.
 	Held Certificate `json:"held,omitzero"`
 }
 
-// Rolled is a Deployment whose rollout was begun.
+// Rolled is a Deployment that a rollout has come to.
 type Rolled struct {
-	UID string    `json:"uid"`
-	At  time.Time `json:"at"`
+	UID string `json:"uid"`
+	// At is when it was annotated; zero where that was not needed.
+	At time.Time `json:"at,omitzero"`
+	// Done: all its pods were seen to run with the published registration.
+	Done bool `json:"done,omitempty"`
 }
 
 // Annotation is the value that the pod template carries after this rollout, "" where there was none.
@@ -94,17 +98,27 @@ func (r Rollout) Annotation() string {
 	return fmt.Sprintf("%s-%d", r.Fingerprint, r.Sequence)
 }
 
-// Pending says that pods may still run with an older certificate.
-func (r Rollout) Pending() bool { return r.Sequence > 0 && !r.Completed }
-
-// Begun says when the Deployment's rollout was begun, and false if it was not.
+// Begun says when the Deployment was annotated, and false if it was not.
 func (r Rollout) Begun(uid string) (time.Time, bool) {
+	at := r.rolled(uid).At
+	return at, !at.IsZero()
+}
+
+// Done says that the Deployment needs nothing more of this rollout.
+func (r Rollout) Done(uid string) bool { return r.Sequence == 0 || r.rolled(uid).Done }
+
+func (r Rollout) rolled(uid string) Rolled {
 	for _, rolled := range r.Rolled {
 		if rolled.UID == uid {
-			return rolled.At, true
+			return rolled
 		}
 	}
-	return time.Time{}, false
+	return Rolled{UID: uid}
+}
+
+func (r Rollout) with(changed Rolled) Rollout {
+	r.Rolled = append(slices.DeleteFunc(slices.Clone(r.Rolled), func(other Rolled) bool { return other.UID == changed.UID }), changed)
+	return r
 }
 
 // Exists says whether the gateway was seen before.
@@ -140,9 +154,9 @@ func (r Record) Seen(c Certificate, handled string) Record {
 
 // Adopted records a registration that somebody else has made. What it replaces stays as the previous one.
 func (r Record) Adopted(c Certificate) Record {
-	if r.unrolled() {
+	if r.unrolled() && (r.Rollout.Held.Fingerprint == "" || r.Previous.NotAfter.Before(r.Rollout.Held.NotAfter)) {
 		// Pods can't have the one that is replaced, so what they may hold would be forgotten.
-		r.Rollout.Held = r.heldAfterNewest()
+		r.Rollout.Held = r.Previous
 	}
 	r.Previous, r.Newest = r.Newest, c
 	r.Intent, r.Attempts = nil, Attempts{}
@@ -190,38 +204,32 @@ func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
 }
 
 // Published records that the newest registration stands in the gateway's Secret, as which the pods are now to
-// be rolled. changed is when the Secret was written.
-func (r Record) Published(changed, now time.Time) Record {
-	r.Rollout = Rollout{
-		Sequence:    r.Rollout.Sequence + 1,
-		Fingerprint: r.Newest.Fingerprint,
-		Started:     now,
-		Published:   changed,
-		Held:        r.heldAfterNewest(),
-	}
-	return r
-}
-
-// heldAfterNewest is the earliest-expiring certificate that pods may hold when a rollout to the newest starts.
-func (r Record) heldAfterNewest() Certificate {
+// be rolled. changed is when the Secret was written, done that every Deployment was rolled out to the one before.
+func (r Record) Published(changed, now time.Time, done bool) Record {
 	held := r.Previous
-	if before := r.Rollout.Held; before.Fingerprint != "" && (held.Fingerprint == "" || before.NotAfter.Before(held.NotAfter)) {
+	if before := r.Rollout.Held; !done && before.Fingerprint != "" && (held.Fingerprint == "" || before.NotAfter.Before(held.NotAfter)) {
 		held = before
 	}
-	return held
+	r.Rollout = Rollout{Sequence: r.Rollout.Sequence + 1, Fingerprint: r.Newest.Fingerprint, Started: now, Published: changed, Held: held}
+	return r
 }
 
-// Rolling records that a Deployment's rollout was begun.
+// Rolling records that a Deployment was annotated.
 func (r Record) Rolling(uid string, now time.Time) Record {
 	if _, begun := r.Rollout.Begun(uid); !begun {
-		r.Rollout.Rolled = append(slices.Clone(r.Rollout.Rolled), Rolled{UID: uid, At: now})
+		r.Rollout = r.Rollout.with(Rolled{UID: uid, At: now})
 	}
 	return r
 }
 
-// RolledOut records that the rollout is complete.
-func (r Record) RolledOut() Record {
-	r.Rollout.Completed = true
-	r.Rollout.Held, r.Rollout.Rolled = Certificate{}, nil
+// RolledOut records that all pods of a Deployment run with the published registration, and whether it was the last
+// one. The UID is "" where there is none.
+func (r Record) RolledOut(uid string, last bool) Record {
+	if uid != "" {
+		rolled := r.Rollout.rolled(uid)
+		rolled.Done = true
+		r.Rollout = r.Rollout.with(rolled)
+	}
+	r.Rollout.Completed = r.Rollout.Completed || last
 	return r
 }

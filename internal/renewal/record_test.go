@@ -58,27 +58,28 @@ func TestRecordTransitions(t *testing.T) {
 	g.Expect(r.Rollout).To(Equal(Rollout{Fingerprint: older.Fingerprint}), "nothing is rolled that is not published")
 	g.Expect(r.Succeeded(newest, "", noon).HandledRequest).To(Equal("y"), "a renewal that was due handles no request")
 
-	r = r.Published(noon.Add(6*time.Hour), noon.Add(7*time.Hour))
+	r = r.Published(noon.Add(6*time.Hour), noon.Add(7*time.Hour), false)
 	g.Expect(r.unrolled()).To(BeFalse())
 	g.Expect(r.Rollout).To(Equal(Rollout{Sequence: 1, Fingerprint: newest.Fingerprint, Started: noon.Add(7 * time.Hour), Published: noon.Add(6 * time.Hour), Held: older}))
 	g.Expect(r.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
-	g.Expect(r.Rollout.Pending()).To(BeTrue())
+	g.Expect(r.Rollout.Done("uid-a")).To(BeFalse())
 
-	rolled := r.RolledOut()
-	g.Expect(rolled.Rollout.Pending()).To(BeFalse())
-	g.Expect(rolled.Rollout.Held).To(BeZero())
+	rolled := r.RolledOut("uid-a", true)
+	g.Expect(rolled.Rollout.Done("uid-a")).To(BeTrue())
+	g.Expect(rolled.Rollout.Completed).To(BeTrue())
+	g.Expect(r.RolledOut("uid-a", false).Rollout.Completed).To(BeFalse())
 	g.Expect(rolled.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
 
 	// Somebody else renews, before and after the rollout.
 	next := certificate("D", 2*lifetime)
-	g.Expect(rolled.Adopted(next).Published(noon, noon).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", newest)))
-	g.Expect(r.Adopted(next).Published(noon, noon).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", older)))
+	g.Expect(rolled.Adopted(next).Published(noon, noon, true).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", newest)))
+	g.Expect(r.Adopted(next).Published(noon, noon, false).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", older)))
 	adopted := r.Claimed(newest, "", "me", noon).Adopted(next)
 	g.Expect(adopted.Intent).To(BeNil())
 	g.Expect(adopted.Previous).To(Equal(newest))
 	g.Expect(adopted.Renewed.Fingerprint).To(Equal(newest.Fingerprint))
 	// The next one expires earlier than what pods hold.
-	g.Expect(r.Adopted(oldest).Published(noon, noon).Rollout.Held).To(Equal(older))
+	g.Expect(r.Adopted(oldest).Published(noon, noon, false).Rollout.Held).To(Equal(older))
 }
 
 func TestAttemptsForAnotherCertificate(t *testing.T) {
@@ -91,9 +92,9 @@ func TestAttemptsForAnotherCertificate(t *testing.T) {
 
 func TestRecordAsJSON(t *testing.T) {
 	g := NewWithT(t)
-	full := Record{Cluster: "here"}.Seen(older, "").Succeeded(newest, "x", noon).Published(noon.Add(time.Second), noon.Add(1500*time.Millisecond)).
+	full := Record{Cluster: "here"}.Seen(older, "").Succeeded(newest, "x", noon).Published(noon.Add(time.Second), noon.Add(1500*time.Millisecond), false).
 		Failed(credentialsRejected("uid/7"), newest, noon.Add(time.Hour)).Claimed(newest, "y", "me", noon.Add(2*time.Hour))
-	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older, ""), "full": full, "rolled": full.RolledOut()} {
+	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older, ""), "full": full, "rolled": full.RolledOut("uid-a", true)} {
 		encoded, err := json.Marshal(r)
 		g.Expect(err).NotTo(HaveOccurred())
 		var decoded Record
@@ -110,12 +111,13 @@ func TestRecordAsJSON(t *testing.T) {
 		"renewed":{"fingerprint":"e","time":"2031-05-01T12:00:00Z"},
 		"handledRequest":"w",
 		"rollout":{"sequence":3,"fingerprint":"f","started":"2031-05-01T12:00:00Z","published":"2031-05-01T12:00:00Z","completed":true,
+			"rolled":[{"uid":"u","at":"2031-05-01T12:00:00Z","done":true}],
 			"held":{"serialNumber":"s","fingerprint":"d","notBefore":"2031-05-01T12:00:00Z","notAfter":"2031-05-01T12:00:00Z"}}}`), &stored)).To(Succeed())
 	g.Expect(stored).To(Equal(Record{
 		Cluster:  "here",
 		Intent:   &Intent{Fingerprint: "f", Attempt: 2, Since: noon, By: "me"},
 		Attempts: Attempts{Fingerprint: "f", Failed: 1, Unresolved: 1, State: "RenewalTimedOut", Message: "m", Last: noon, Next: noon.Add(time.Minute), Refused: "1", Request: "x"},
 		Renewed:  Renewed{Fingerprint: "e", Time: noon}, HandledRequest: "w",
-		Rollout: Rollout{Sequence: 3, Fingerprint: "f", Started: noon, Published: noon, Completed: true, Held: Certificate{SerialNumber: "s", Fingerprint: "d", NotBefore: noon, NotAfter: noon}},
+		Rollout: Rollout{Sequence: 3, Fingerprint: "f", Started: noon, Published: noon, Completed: true, Rolled: []Rolled{{UID: "u", At: noon, Done: true}}, Held: Certificate{SerialNumber: "s", Fingerprint: "d", NotBefore: noon, NotAfter: noon}},
 	}))
 }

@@ -136,7 +136,7 @@ func (w *world) live() error {
 			return err
 		}
 		d := Plan(w.observe(), w.clock)
-		if w.secret == w.record.Newest && !w.record.Rollout.Pending() && !w.record.unrolled() && d.State == Scheduled && w.record.Intent == nil {
+		if w.secret == w.record.Newest && w.observe().RolledOut() && !w.record.unrolled() && d.State == Scheduled && w.record.Intent == nil {
 			return w.settled()
 		}
 		if w.clock.After(ends.Add(3 * day)) {
@@ -311,7 +311,7 @@ func (w *world) act(o Observation, d Decision) error {
 		r := w.record
 		r.Cluster = o.Cluster
 		if r.Exists() {
-			r = r.Adopted(o.Certificate).Published(w.clock, w.clock)
+			r = r.Adopted(o.Certificate).Published(w.clock, w.clock, o.RolledOut())
 		} else {
 			r = r.Seen(o.Certificate, "")
 		}
@@ -325,7 +325,7 @@ func (w *world) act(o Observation, d Decision) error {
 			w.publish(w.record.Newest)
 		}
 	case StepAdvance:
-		r := w.record.Published(w.clock, w.clock)
+		r := w.record.Published(w.clock, w.clock, o.RolledOut())
 		if w.store(r); w.record.Rollout.Sequence == r.Rollout.Sequence {
 			if had, ok := w.sequences[r.Rollout.Sequence]; ok && had != r.Rollout.Fingerprint {
 				return fmt.Errorf("sequence %d stands for two certificates", r.Rollout.Sequence)
@@ -335,7 +335,12 @@ func (w *world) act(o Observation, d Decision) error {
 	case StepRoll:
 		return w.roll(d.Deployment)
 	case StepComplete:
-		w.store(w.record.RolledOut())
+		i := slices.IndexFunc(w.deployments, func(p *pods) bool { return p.Name == d.Deployment })
+		uid := ""
+		if i >= 0 {
+			uid = w.deployments[i].UID
+		}
+		w.store(w.record.RolledOut(uid, len(o.Undone()) <= 1))
 	}
 	return nil
 }
