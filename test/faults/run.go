@@ -117,7 +117,7 @@ func (b *Bench) Renew(ctx context.Context, namespace string, platform *simulator
 	if convergeErr != nil {
 		return result, fmt.Errorf("P5: %w", convergeErr)
 	}
-	return result, errors.Join(r.checkSilence(ctx), r.checkPromises(ctx, result))
+	return result, errors.Join(r.checkSilence(ctx, len(faults)), r.checkPromises(ctx, result))
 }
 
 func (r *run) install(ctx context.Context) error {
