@@ -393,6 +393,24 @@ var _ = Describe("Sharing a certificate", func() {
 		Expect(s.renewals()).To(Equal(1))
 	})
 
+	It("lets one finish that has renewed before the oldest was there", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.fr.Spec.Suspend = true
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/Suspended")
+		t := twin(ctx, s)
+		platform.Inject(simulator.Fault{Call: simulator.CallRenew, Hook: func() {
+			defer GinkgoRecover()
+			s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+			s.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		}})
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Expect(s.renewals()).To(Equal(1))
+		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("has already renewed"))
+	})
+
 	It("lets a copy work when the oldest can't read its registration any more", func(ctx context.Context) {
 		s := newScene(ctx, 300*day)
 		s.create()
@@ -414,7 +432,9 @@ var _ = Describe("Sharing a certificate", func() {
 			clk.Step(time.Second) // They take turns with the credentials.
 			return []string{s.condition(v1alpha1.ConditionReady), t.condition(v1alpha1.ConditionReady)}
 		}
-		Eventually(states).Should(ConsistOf("True/Scheduled", "False/Duplicate"))
+		Eventually(states).Should(ConsistOf("True/Scheduled", "False/Duplicate"), func() string {
+			return s.message(v1alpha1.ConditionReady) + "\n" + t.message(v1alpha1.ConditionReady)
+		})
 		Eventually(func() string { return s.message(v1alpha1.ConditionReady) + t.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("has already renewed this registration in another Secret"))
 		clk.Step(25 * time.Hour)
 		Consistently(states).Should(ConsistOf("True/Scheduled", "False/Duplicate"))

@@ -92,6 +92,9 @@ type Deployment struct {
 	Message string
 }
 
+// Unpublished says that a renewed registration is recorded and was never seen in the gateway's Secret.
+func (o Observation) Unpublished() bool { return o.Standing == Older && o.Record.unrolled() }
+
 // RolledOut says that all pods run with the registration that was published last.
 func (o Observation) RolledOut() bool {
 	return (o.Record.Rollout.Sequence == 0 || o.Record.Rollout.Completed) && o.Undone() == nil

@@ -188,7 +188,7 @@ func adopted(o Observation, _ Decision, _ time.Time) *Decision {
 }
 
 func unpublished(o Observation, _ Decision, _ time.Time) *Decision {
-	if o.Standing != Older || !o.Record.unrolled() {
+	if !o.Unpublished() {
 		return nil
 	}
 	return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Newest.SerialNumber)
