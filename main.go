@@ -55,7 +55,8 @@ func main() {
 }
 
 // flags declares the command line, in the groups in which --help shows it.
-func flags(o *options) (sets cliflag.NamedFlagSets, all *pflag.FlagSet) {
+func flags(o *options) *pflag.FlagSet {
+	var sets cliflag.NamedFlagSets
 	f := sets.FlagSet("Anypoint Platform")
 	f.StringSliceVar(&o.anypointHosts, "anypoint-hosts", []string{"anypoint.mulesoft.com", "eu1.anypoint.mulesoft.com", "gov.anypoint.mulesoft.com"},
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
@@ -71,7 +72,7 @@ func flags(o *options) (sets cliflag.NamedFlagSets, all *pflag.FlagSet) {
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0 for nowhere.")
 	f.StringVar(&o.logLevel, "log-level", "info", "What is logged, as JSON lines on standard error: error, info or debug.")
 
-	all = pflag.NewFlagSet("manager", pflag.ContinueOnError)
+	all := pflag.NewFlagSet("manager", pflag.ContinueOnError)
 	for _, name := range sets.Order {
 		all.AddFlagSet(sets.FlagSets[name])
 	}
@@ -80,13 +81,12 @@ func flags(o *options) (sets cliflag.NamedFlagSets, all *pflag.FlagSet) {
 			"The cluster is the one that the KUBECONFIG environment variable names, or else the one it runs in.\n", version)
 		cliflag.PrintSections(os.Stderr, sets, 100)
 	}
-	return sets, all
+	return all
 }
 
 func run(arguments []string) error {
 	var o options
-	_, all := flags(&o)
-	if err := all.Parse(arguments); err != nil {
+	if err := flags(&o).Parse(arguments); err != nil {
 		if errors.Is(err, pflag.ErrHelp) {
 			return nil
 		}
