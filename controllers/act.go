@@ -140,7 +140,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 		owner = r.claims.claim(fingerprint, self)
 	}
 	if owner != self {
-		o.Excluded = finding(v1alpha1.ReasonDuplicate, "FlexRegistration %s renews the same certificate (%s)", owner, o.Certificate.SerialNumber)
+		o.Excluded = renewal.NewFinding(v1alpha1.ReasonDuplicate, "FlexRegistration %s renews the same certificate (%s)", owner, o.Certificate.SerialNumber)
 		return false, nil
 	}
 	defer func() {

@@ -68,22 +68,22 @@ func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) er
 	g := o.gateway
 	secret := &corev1.Secret{}
 	if err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
-		o.Unreadable = finding(v1alpha1.ReasonSecretNotFound, "Secret %s, which holds the gateway's registration, does not exist in namespace %s: create it", g.SecretName, g.Namespace)
+		o.Unreadable = renewal.NewFinding(v1alpha1.ReasonSecretNotFound, "Secret %s, which holds the gateway's registration, does not exist in namespace %s: create it", g.SecretName, g.Namespace)
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("getting Secret %s/%s, which holds the gateway's registration: %w", g.Namespace, g.SecretName, err)
 	}
 	parsed, err := registration.Parse(secret.Data, g.Key)
 	if err != nil {
-		o.Unreadable = finding(v1alpha1.ReasonRegistrationInvalid, "Secret %s: %v", g.SecretName, err)
+		o.Unreadable = renewal.NewFinding(v1alpha1.ReasonRegistrationInvalid, "Secret %s: %v", g.SecretName, err)
 		return nil
 	}
 	o.see(secret, parsed)
 	switch err := parsed.CheckHost(r.AnypointHosts); {
 	case ptr.Deref(secret.Immutable, false):
-		o.Blocked = finding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not", g.SecretName)
+		o.Blocked = renewal.NewFinding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not", g.SecretName)
 	case err != nil:
-		o.Blocked = finding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err)
+		o.Blocked = renewal.NewFinding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err)
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
 	}
 	confirmed := o.flexRegistration.Annotations[v1alpha1.AnnotationConfirmCluster] == o.Cluster
 	if o.Excluded == nil && o.Record.Exists() && !gateway.SameCluster(o.Record.Cluster, o.Cluster) && !confirmed {
-		o.Excluded = finding(v1alpha1.ReasonClusterChanged, "the record of this gateway was written in another cluster, so this one is a copy or a restored backup: "+
+		o.Excluded = renewal.NewFinding(v1alpha1.ReasonClusterChanged, "the record of this gateway was written in another cluster, so this one is a copy or a restored backup: "+
 			"if this cluster is to renew the registration from now on, and no other does, set the annotation %s to %q", v1alpha1.AnnotationConfirmCluster, o.Cluster)
 	}
 	return nil
@@ -151,7 +151,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	switch {
 	case apierrors.IsNotFound(err):
 		if o.Blocked == nil {
-			o.Blocked = finding(v1alpha1.ReasonCredentialsNotFound, "Secret %s, which is to hold the Anypoint credentials, does not exist in namespace %s: "+
+			o.Blocked = renewal.NewFinding(v1alpha1.ReasonCredentialsNotFound, "Secret %s, which is to hold the Anypoint credentials, does not exist in namespace %s: "+
 				"create it, or correct spec.credentialsRef.name", name, o.gateway.Namespace)
 		}
 		return nil
@@ -160,7 +160,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	}
 	o.Credentials = string(secret.UID) + "/" + secret.ResourceVersion
 	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err != nil && o.Blocked == nil {
-		o.Blocked = finding(v1alpha1.ReasonCredentialsIncomplete, "Secret %s can't be used as Anypoint credentials: %v", name, err)
+		o.Blocked = renewal.NewFinding(v1alpha1.ReasonCredentialsIncomplete, "Secret %s can't be used as Anypoint credentials: %v", name, err)
 	}
 	return nil
 }
@@ -189,8 +189,4 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 	}
 	o.deploymentsRead = true
 	return nil
-}
-
-func finding(reason, format string, args ...any) *renewal.Finding {
-	return &renewal.Finding{State: renewal.State(reason), Message: fmt.Sprintf(format, args...)}
 }

@@ -36,7 +36,7 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 			continue
 		}
 		if message := duplicate(self, peer, o); message != "" {
-			o.Excluded = finding(v1alpha1.ReasonDuplicate, "%s", message)
+			o.Excluded = renewal.NewFinding(v1alpha1.ReasonDuplicate, "%s", message)
 		}
 	}
 	if err := r.Client.List(ctx, &neighbours, client.InNamespace(self.Namespace)); err != nil {
@@ -56,7 +56,7 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	o.Refused = nil
 	for _, refusal := range refusals {
 		if refusal.by != self.Name && (o.Refused == nil || refusal.until.After(o.Refused.Until)) {
-			o.Refused = &renewal.Refusal{Until: refusal.until, Finding: *finding(string(refusal.state),
+			o.Refused = &renewal.Refusal{Until: refusal.until, Finding: *renewal.NewFinding(refusal.state,
 				"the credentials in Secret %s were refused when FlexRegistration %s tried them", self.Spec.CredentialsRef.Name, refusal.by)}
 		}
 	}

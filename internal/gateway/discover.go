@@ -46,7 +46,7 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 	if ref := fr.Spec.TargetRef; ref != nil {
 		target = &appsv1.Deployment{}
 		if err := c.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: ref.Name}, target); apierrors.IsNotFound(err) {
-			return nil, finding(v1alpha1.ReasonTargetNotFound, "Deployment %s does not exist in namespace %s: create it, or correct spec.targetRef.name", ref.Name, fr.Namespace), nil
+			return nil, renewal.NewFinding(v1alpha1.ReasonTargetNotFound, "Deployment %s does not exist in namespace %s: create it, or correct spec.targetRef.name", ref.Name, fr.Namespace), nil
 		} else if err != nil {
 			return nil, nil, fmt.Errorf("getting Deployment %s/%s: %w", fr.Namespace, ref.Name, err)
 		}
@@ -70,7 +70,7 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 				key = registration.DefaultKey
 			}
 			if fr.Spec.SecretRef.Key == "" && g.Key != "" && g.Key != key {
-				return nil, finding(v1alpha1.ReasonVolumeNotFound, "the Deployments that mount Secret %s take registration.yaml from different keys, %s and %s: set spec.secretRef.key", g.SecretName, g.Key, key), nil
+				return nil, renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "the Deployments that mount Secret %s take registration.yaml from different keys, %s and %s: set spec.secretRef.key", g.SecretName, g.Key, key), nil
 			}
 			if g.Key == "" {
 				g.Key = key
@@ -91,15 +91,15 @@ func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
 	if g.SecretName == "" {
 		i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
 		if i < 0 {
-			return finding(v1alpha1.ReasonVolumeNotFound, "Deployment %s has no volume named %q: set spec.secretRef.name to the Secret that holds its registration", target.Name, registrationVolume)
+			return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "Deployment %s has no volume named %q: set spec.secretRef.name to the Secret that holds its registration", target.Name, registrationVolume)
 		}
 		if g.SecretName = secretName(volumes[i]); g.SecretName == "" {
-			return finding(v1alpha1.ReasonVolumeNotFound, "the volume %q of Deployment %s is not from one Secret: set spec.secretRef.name to the Secret that holds its registration and that the Deployment mounts", registrationVolume, target.Name)
+			return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "the volume %q of Deployment %s is not from one Secret: set spec.secretRef.name to the Secret that holds its registration and that the Deployment mounts", registrationVolume, target.Name)
 		}
 	}
 	key, mounts := mountedKey(volumes, g.SecretName)
 	if !mounts {
-		return finding(v1alpha1.ReasonVolumeNotFound, "Deployment %s does not mount Secret %s: correct spec.secretRef.name, or the Deployment's volumes", target.Name, g.SecretName)
+		return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "Deployment %s does not mount Secret %s: correct spec.secretRef.name, or the Deployment's volumes", target.Name, g.SecretName)
 	}
 	if g.Key == "" {
 		g.Key = key
@@ -154,8 +154,4 @@ func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool
 		}
 	}
 	return key, mounts
-}
-
-func finding(reason, format string, args ...any) *renewal.Finding {
-	return &renewal.Finding{State: renewal.State(reason), Message: fmt.Sprintf(format, args...)}
 }

@@ -71,7 +71,7 @@ func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *ren
 		err = errors.New("it is about another Secret")
 	}
 	if err != nil {
-		return &Record{}, finding(v1alpha1.ReasonRecordRefused, "Secret %s can't be used as the record of this gateway: %v. "+
+		return &Record{}, renewal.NewFinding(v1alpha1.ReasonRecordRefused, "Secret %s can't be used as the record of this gateway: %v. "+
 			"Nothing is renewed without it: keep a copy of it and delete it, or restore it", name, err), nil
 	}
 	return record, nil, nil

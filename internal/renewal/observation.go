@@ -2,7 +2,10 @@
 // gateway's registration. It is pure: it reads no clock, no cluster and no platform.
 package renewal
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Observation is what was seen of one gateway in one moment.
 type Observation struct {
@@ -46,6 +49,11 @@ type Observation struct {
 type Finding struct {
 	State   State
 	Message string
+}
+
+// NewFinding makes a finding; the format is fmt's.
+func NewFinding(state State, format string, args ...any) *Finding {
+	return &Finding{State: state, Message: fmt.Sprintf(format, args...)}
 }
 
 // Refusal is a finding that counts until a moment.
