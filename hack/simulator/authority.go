@@ -50,8 +50,16 @@ func newAuthority() (*authority, error) {
 	return a, nil
 }
 
-// serverCertificate is for the platform's own HTTPS server at host:port.
-func (a *authority) serverCertificate(hostport string) (tls.Certificate, error) {
+// pool is the CA as what a client or a server trusts.
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.certificate)
+	return pool
+}
+
+// serverCertificate is for the platform's own HTTPS server at host:port, which
+// has the other names and IP addresses too.
+func (a *authority) serverCertificate(hostport string, others ...string) (tls.Certificate, error) {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -64,10 +72,12 @@ func (a *authority) serverCertificate(hostport string) (tls.Certificate, error) 
 		DNSNames:    []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
-	if ip := net.ParseIP(host); ip != nil {
-		template.IPAddresses = append(template.IPAddresses, ip)
-	} else {
-		template.DNSNames = append(template.DNSNames, host)
+	for _, name := range append([]string{host}, others...) {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

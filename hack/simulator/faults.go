@@ -48,7 +48,7 @@ type Fault struct {
 	// Latency of Slow.
 	Latency time.Duration
 	// Hook is called where the fault takes place, outside the platform's lock.
-	Hook func()
+	Hook func() `json:"-"`
 }
 
 // Inject makes the next matching calls behave as the fault says. Of several

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -21,20 +20,8 @@ type Flexctl struct {
 	Client *http.Client
 }
 
-// BuildFlexctl builds the simulated flexctl into a directory and gives its
-// path. It works in every directory of this module.
-func BuildFlexctl(directory string) (string, error) {
-	path := filepath.Join(directory, "flexctl")
-	build := exec.Command("go", "build", "-o", path,
-		"github.com/flexops/flex-registration-operator/hack/simulator/cmd/flexctl")
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, output)
-	}
-	return path, nil
-}
-
 // defaultFile is where a gateway has its registration.
-const defaultFile = "/usr/local/share/mulesoft/flex-gateway/conf.d/registration.yaml"
+const defaultFile = ConfigurationDirectory + "/registration.yaml"
 
 // Run runs one command and gives its exit status.
 func (f Flexctl) Run(arguments ...string) int {
@@ -76,8 +63,8 @@ func (f Flexctl) dispatch(arguments []string) error {
 	case "version":
 		fmt.Fprintln(f.Stdout, "flexctl version 0.0.0-simulator")
 		return nil
-	case "probe": // a simulated gateway is always well
-		return nil
+	case "probe":
+		return f.probeCommand(rest)
 	case hangCommand:
 		time.Sleep(hangsFor)
 		return exitStatus(1)

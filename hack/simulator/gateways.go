@@ -3,7 +3,6 @@ package simulator
 import (
 	"crypto/x509"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,20 +23,6 @@ type Gateway struct {
 	NotBefore, NotAfter time.Time
 }
 
-// Replica is what the platform knows of one replica of a gateway. Where a
-// field is empty SetReplicas fills in what a healthy replica has.
-type Replica struct {
-	ID, Name, NodeID          string
-	GatewayVersion            string
-	Status                    string
-	ConnectedAt               time.Time
-	DisconnectedAt            time.Time // left out of a connected one
-	ConfigurationStatus       string
-	ConfigurationMessage      string
-	CertificateExpirationDate time.Time
-	NoCertificateDate         bool // leaves CertificateExpirationDate null
-}
-
 // gateway is the platform's side of a Gateway.
 type gateway struct {
 	agentID, name, meteringSchemaID string
@@ -45,6 +30,7 @@ type gateway struct {
 	updated                         time.Time
 	newest                          *x509.Certificate
 	replicas                        []Replica
+	connections                     map[string]*connection // of the replicas that have one, by ID
 }
 
 // Register makes a gateway as `flexctl registration create` would have done
@@ -76,7 +62,8 @@ func (p *Platform) Register(name string, remaining time.Duration) (Gateway, erro
 
 // addGateway registers a gateway. p.mu is held.
 func (p *Platform) addGateway(name string, public any, notBefore, notAfter time.Time) (*gateway, error) {
-	g := &gateway{agentID: uuid.NewString(), name: name, meteringSchemaID: uuid.NewString(), updated: p.now()}
+	g := &gateway{agentID: uuid.NewString(), name: name, meteringSchemaID: uuid.NewString(), updated: p.now(),
+		connections: map[string]*connection{}}
 	var err error
 	if g.newest, err = p.authority.issue(g.agentID, public, notBefore, notAfter); err != nil {
 		return nil, err
@@ -97,49 +84,16 @@ func (p *Platform) find(agentID string) *gateway {
 	return p.gateways[i]
 }
 
-// SetReplicas sets the replicas that the platform lists for a gateway.
-// Unless they say otherwise they are connected, since now and with the
-// gateway's newest certificate.
-func (p *Platform) SetReplicas(agentID string, replicas ...Replica) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	g := p.find(agentID)
-	if g == nil {
-		return
-	}
-	replicas = slices.Clone(replicas)
-	for i := range replicas {
-		r, id := &replicas[i], uuid.NewString()
-		fill(&r.ID, id)
-		fill(&r.NodeID, r.ID)
-		fill(&r.Name, "replica-"+strconv.Itoa(i)+".default")
-		fill(&r.GatewayVersion, "1.8.0")
-		fill(&r.Status, Connected)
-		fill(&r.ConfigurationStatus, "UP_TO_DATE")
-		fill(&r.ConnectedAt, p.now())
-		fill(&r.CertificateExpirationDate, g.newest.NotAfter)
-		if r.NoCertificateDate {
-			r.CertificateExpirationDate = time.Time{}
-		}
-		if r.Status == Disconnected {
-			fill(&r.DisconnectedAt, p.now())
-		}
-	}
-	g.replicas, g.updated = replicas, p.now()
-}
-
-func fill[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
 // DeleteGateway deletes a gateway on the platform, which keeps a tombstone.
+// What becomes of its connections on the real platform is unknown; here they end.
 func (p *Platform) DeleteGateway(agentID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if g := p.find(agentID); g != nil {
 		g.deleted, g.replicas, g.updated = true, nil, p.now()
+		for _, c := range g.connections {
+			close(c.ended)
+		}
+		clear(g.connections)
 	}
 }

@@ -28,7 +28,7 @@ var noon = time.Date(2031, 5, 1, 12, 0, 0, 0, time.UTC)
 type bench struct {
 	*WithT
 	*simulator.Platform
-	clock    *testclock.FakePassiveClock
+	clock    *testclock.FakeClock
 	client   *http.Client
 	app      string
 	secret   string
@@ -39,7 +39,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{WithT: NewWithT(t), clock: testclock.NewFakePassiveClock(noon), dir: t.TempDir()}
+	b := &bench{WithT: NewWithT(t), clock: testclock.NewFakeClock(noon), dir: t.TempDir()}
 	p, err := simulator.Start(simulator.Options{Clock: b.clock})
 	b.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { b.Expect(p.Close()).To(Succeed()) })

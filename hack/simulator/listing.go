@@ -87,13 +87,6 @@ func page(x *exchange, all []any) answer {
 	return object(fields{"content": content, "pageNumber": number, "pageSize": size, "totalElements": total})
 }
 
-// listed gives a gateway's replicas; a disconnected one for seven days. p.mu is held.
-func (p *Platform) listed(g *gateway) []Replica {
-	return slices.DeleteFunc(slices.Clone(g.replicas), func(r Replica) bool {
-		return r.Status == Disconnected && p.clock.Now().Sub(r.DisconnectedAt) > 7*24*time.Hour
-	})
-}
-
 // describe is a gateway as the platform tells it. p.mu is held.
 func (p *Platform) describe(g *gateway) fields {
 	status, versions := Disconnected, []string{}
@@ -126,27 +119,6 @@ func addNew(all []string, s string) []string {
 		return all
 	}
 	return append(all, s)
-}
-
-// describe is a replica as the platform tells it.
-func (r Replica) describe(agentID string) fields {
-	orNull := func(empty bool, value string) any {
-		if empty {
-			return nil
-		}
-		return value
-	}
-	return fields{
-		"id": r.ID, "targetId": agentID, "name": r.Name, "nodeId": r.NodeID,
-		"gatewayVersion": r.GatewayVersion, "status": r.Status,
-		"connectedAt":    date(r.ConnectedAt),
-		"disconnectedAt": orNull(r.DisconnectedAt.IsZero(), date(r.DisconnectedAt)),
-		"configurationStatus": fields{
-			"status":  r.ConfigurationStatus,
-			"message": orNull(r.ConfigurationMessage == "", r.ConfigurationMessage),
-		},
-		"certificateExpirationDate": orNull(r.CertificateExpirationDate.IsZero(), date(r.CertificateExpirationDate)),
-	}
 }
 
 // date is a time in the platform's notation, which has two decimals.

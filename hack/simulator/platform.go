@@ -1,15 +1,17 @@
-// Package simulator stands for Anypoint Platform and for flexctl, its
-// closed-source client, in tests and in the demo.
+// Package simulator stands for Anypoint Platform, for flexctl, its
+// closed-source client, and for the main process of a Flex Gateway, in tests
+// and in the demo.
 //
 // It answers the platform's published calls as the platform does, and keeps
 // what is unpublished (how a registration is made and renewed) below
-// /simulator/, a path of its own that only the simulated flexctl knows.
+// /simulator/, a path of its own that only the simulated flexctl knows. What
+// gateways and the platform say to each other is unpublished too: at the
+// address in a registration they speak a protocol of the simulator's own.
 // Where the real answer is unknown the code says so beside its choice.
 package simulator
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"log"
 	"net"
@@ -26,17 +28,21 @@ import (
 type Options struct {
 	// Clock is what all validity and every rate limit is reckoned from.
 	// Default: the real one.
-	Clock clock.PassiveClock
+	Clock clock.Clock
 	// Validity of issued gateway certificates. Default: 450 days.
 	Validity time.Duration
 	// Address to listen on. Default: 127.0.0.1:0, a free port.
 	Address string
+	// Hosts are names and IP addresses that clients reach the platform by, as
+	// a pod's or a Service's. The server's certificate is valid for all of
+	// them, and the first stands in registrations. Default: that of Address.
+	Hosts []string
 }
 
 // Platform is a running simulated Anypoint Platform with one organization and
 // one environment. It is safe for concurrent use.
 type Platform struct {
-	clock                     clock.PassiveClock
+	clock                     clock.Clock
 	authority                 *authority
 	host                      string
 	organization, environment string
@@ -76,7 +82,11 @@ func Start(options Options) (*Platform, error) {
 		return nil, err
 	}
 	host := reachable(options.Address, listener.Addr())
-	certificate, err := ca.serverCertificate(host)
+	if len(options.Hosts) > 0 {
+		_, port, _ := net.SplitHostPort(host)
+		host = net.JoinHostPort(options.Hosts[0], port)
+	}
+	certificate, err := ca.serverCertificate(host, options.Hosts...)
 	if err != nil {
 		_ = listener.Close()
 		return nil, err
@@ -105,6 +115,9 @@ func Start(options Options) (*Platform, error) {
 		defer close(p.served)
 		_ = p.server.Serve(tls.NewListener(listener, &tls.Config{
 			Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12,
+			// Gateways show a certificate, which has to be valid by the
+			// platform's clock. Other clients have none.
+			ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: ca.pool(), Time: p.clock.Now,
 		}))
 	}()
 	return p, nil
@@ -149,9 +162,7 @@ func (p *Platform) WriteCA(path string) error {
 // Client gives an HTTP client that trusts the platform, for calls from a
 // process that does not run with SSL_CERT_FILE.
 func (p *Platform) Client() *http.Client {
-	roots := x509.NewCertPool()
-	roots.AddCert(p.authority.certificate)
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.authority.pool()}}}
 }
 
 // SetValidity sets how long certificates issued from now on are valid.

@@ -11,7 +11,8 @@ import (
 // Call names one of the calls that the platform answers.
 type Call string
 
-// The published calls, and the simulator's own two, which only its flexctl makes.
+// The published calls, and the simulator's own, which only its flexctl and its
+// gateways make.
 const (
 	CallToken    Call = "token"
 	CallLogin    Call = "login"
@@ -21,6 +22,7 @@ const (
 	CallReplicas Call = "replicas"
 	CallRegister Call = "register"
 	CallRenew    Call = "renew"
+	CallAgent    Call = "agent" // a replica of a gateway connects
 )
 
 // Request is one call that arrived, without any secret of it.
@@ -50,6 +52,7 @@ type answer struct {
 	status      int
 	contentType string
 	body        []byte
+	stream      func(http.ResponseWriter) // goes on where the body ends, nil for nothing
 }
 
 func object(v any) answer {
@@ -57,11 +60,11 @@ func object(v any) answer {
 	if err != nil {
 		return text(http.StatusInternalServerError, err.Error())
 	}
-	return answer{http.StatusOK, "application/json", body}
+	return answer{status: http.StatusOK, contentType: "application/json", body: body}
 }
 
 func text(status int, body string) answer {
-	return answer{status, "text/plain; charset=utf-8", []byte(body)}
+	return answer{status: status, contentType: "text/plain; charset=utf-8", body: []byte(body)}
 }
 
 func problem(status int, message string) answer {
@@ -84,6 +87,7 @@ func (p *Platform) routes() http.Handler {
 	handle(gateways+"/{id}/replicas", CallReplicas, p.listReplicas)
 	handle("POST "+registerPath, CallRegister, p.register)
 	handle("POST "+renewPath, CallRenew, p.renew)
+	handle("GET "+agentPath, CallAgent, p.agent)
 	handle("/", "", func(*exchange) answer { return text(http.StatusNotFound, "Not Found") })
 	return mux
 }
@@ -105,6 +109,9 @@ func (p *Platform) serve(call Call, handle func(*exchange) answer) http.Handler 
 		w.Header().Set("Content-Type", a.contentType)
 		w.WriteHeader(a.status)
 		_, _ = w.Write(a.body)
+		if a.stream != nil {
+			a.stream(w)
+		}
 	})
 }
 
@@ -150,7 +157,7 @@ func (p *Platform) answer(x *exchange, handle func(*exchange) answer) answer {
 	case Status500:
 		return text(http.StatusInternalServerError, "Internal Server Error")
 	case Garbage:
-		return answer{http.StatusOK, "text/html", []byte("<html>not what you asked for")}
+		return answer{status: http.StatusOK, contentType: "text/html", body: []byte("<html>not what you asked for")}
 	case DropBefore:
 		panic(http.ErrAbortHandler)
 	case Slow:

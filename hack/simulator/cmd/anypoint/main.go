@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -40,6 +42,10 @@ type gateway struct {
 func run(ctx context.Context, arguments []string, stdout io.Writer) (err error) {
 	flags := pflag.NewFlagSet("anypoint", pflag.ContinueOnError)
 	address := flags.String("address", "127.0.0.1:0", "address to listen on")
+	hosts := flags.StringSlice("host", nil,
+		"name or IP address that clients reach the platform by, for its certificate; the first stands in registrations; repeatable")
+	adminAddress := flags.String("admin-address", "",
+		"FOR TESTS ONLY: address to serve /simulator/ on over plain HTTP, without any authentication, with private keys and secrets; default: nowhere")
 	caFile := flags.String("ca-file", "", "file to write the CA into, for SSL_CERT_FILE")
 	credentialsFile := flags.String("credentials-file", "",
 		"file to write client-id= and client-secret= into, for kubectl create secret --from-env-file")
@@ -49,7 +55,7 @@ func run(ctx context.Context, arguments []string, stdout io.Writer) (err error) 
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	p, err := simulator.Start(simulator.Options{Address: *address, Validity: *validity})
+	p, err := simulator.Start(simulator.Options{Address: *address, Hosts: *hosts, Validity: *validity})
 	if err != nil {
 		return err
 	}
@@ -76,15 +82,35 @@ func run(ctx context.Context, arguments []string, stdout io.Writer) (err error) 
 		registered = append(registered, g)
 	}
 	slices.SortFunc(registered, func(a, b gateway) int { return a.NotAfter.Compare(b.NotAfter) })
-	err = json.NewEncoder(stdout).Encode(map[string]any{
+	told := map[string]any{
 		"url": p.URL(), "clientID": clientID, "gateways": registered,
 		"organizationID": p.OrganizationID(), "environmentID": p.EnvironmentID(),
-	})
-	if err != nil {
+	}
+	if *adminAddress != "" {
+		admin, listening, err := serveAdmin(p, *adminAddress)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = admin.Close() }()
+		told["adminAddress"] = listening
+	}
+	if err := json.NewEncoder(stdout).Encode(told); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// serveAdmin serves the platform's admin calls, and gives the address that it
+// listens on.
+func serveAdmin(p *simulator.Platform, address string) (*http.Server, string, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, "", fmt.Errorf("serve the admin calls, --admin-address: %w", err)
+	}
+	server := &http.Server{Handler: p.Admin(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	return server, listener.Addr().String(), nil
 }
 
 func register(p *simulator.Platform, name, remaining, directory string) (gateway, error) {
