@@ -22,7 +22,7 @@ MODULES := . hack/controlplane hack/tools hack/tools/golangci-lint
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value]" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/manager
@@ -55,6 +55,7 @@ generate: bin/controller-gen ## Generate deep copies, the CRD and the role from 
 	bin/controller-gen object paths=./api/...
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=flex-registration-operator paths=./controllers/... output:rbac:dir=config/rbac
+	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir=config/rbac/handoff
 
 .PHONY: lint
 lint: bin/golangci-lint ## Lint; "bin/golangci-lint run --fix" mends what can be mended
@@ -75,9 +76,11 @@ verify-generated: bin/controller-gen
 	new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && \
 	bin/controller-gen object crd rbac:roleName=flex-registration-operator paths=./api/... paths=./controllers/... \
 	  output:object:dir="$$new/object" output:crd:dir="$$new/crd" output:rbac:dir="$$new/rbac" && \
+	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir="$$new/handoff" && \
 	{ diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/object/zz_generated.deepcopy.go" && \
 	  diff -ru config/crd/bases "$$new/crd" && \
-	  diff -u config/rbac/role.yaml "$$new/rbac/role.yaml"; } || \
+	  diff -u config/rbac/role.yaml "$$new/rbac/role.yaml" && \
+	  diff -u config/rbac/handoff/role.yaml "$$new/handoff/role.yaml"; } || \
 	{ echo "The generated files are not current: run make generate." >&2; exit 1; }
 
 .PHONY: verify-modules
@@ -112,6 +115,10 @@ test-race: bin/gotestsum ## Run all tests under the race detector; needs a C com
 .PHONY: test-faults
 test-faults: bin/gotestsum ## Break the operator at every call in turn; takes long
 	$(call run-tests,test-faults,-count=1 -timeout 60m $(TESTARGS) ./test/faults/...,FAULTS=all)
+
+.PHONY: e2e
+e2e: bin/gotestsum ## Run the tests with containers, on a node made for them (Linux, root) or the cluster of KUBECONFIG
+	@hack/e2e/run.sh $(TESTARGS) ./test/e2e/...
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME

@@ -2,10 +2,14 @@
 # Prints, on standard output, a directory that holds the programs of a real control plane, and builds
 # those that are not there yet; progress goes to standard error.
 #
+#   hack/controlplane/build.sh [PROGRAM...]
+#
+# Programs that are named, such as the kubelet, are added to those of the control plane.
+#
 # For each program the first that exists is taken: $KUBEBUILDER_ASSETS/PROGRAM, PROGRAM on the PATH, the
 # cache, a build from the Go modules that go.mod beside this file pins. The cache is shared by all clones
-# and keyed by everything that the binaries depend on. kubectl is often on a PATH for another reason and in
-# another version, so there it counts only beside a kube-apiserver.
+# and keyed by everything that the binaries depend on. kubectl and the kubelet are often on a PATH for another
+# reason and in another version, so there they count only beside a kube-apiserver.
 #
 # It runs in the bash 3.2 that macOS has: no associative arrays, and no empty ones under set -u.
 set -euo pipefail
@@ -16,6 +20,9 @@ unset CDPATH
 cd "$(dirname "$0")"
 
 programs=(etcd kube-apiserver kubectl kube-controller-manager kube-scheduler kwok)
+for program in "$@"; do
+  case " ${programs[*]} " in *" $program "*) ;; *) programs+=("$program") ;; esac
+done
 package_of() {
   case $1 in
     etcd) echo go.etcd.io/etcd/server/v3 ;;
@@ -31,13 +38,16 @@ export CGO_ENABLED=0 GOFLAGS="-mod=readonly -buildvcs=false" GOWORK=off
 key=$({ cat go.mod go.sum build.sh; go version; } | git hash-object --stdin | cut -c1-16)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/flex-registration-operator/controlplane/$key
 
+belongs_to_control_plane() { # program on the PATH
+  case $1 in kubectl | kubelet) type -P kube-apiserver >/dev/null ;; esac
+}
 is_program() { [ -f "$1" ] && [ -x "$1" ]; }
 # Prints where a program is; prints nothing if it has to be built.
 find_program() {
   local path
   if [ -n "$assets" ] && is_program "$assets/$1"; then
     echo "$assets/$1"
-  elif path=$(type -P "$1") && { [ "$1" != kubectl ] || type -P kube-apiserver >/dev/null; }; then
+  elif path=$(type -P "$1") && belongs_to_control_plane "$1"; then
     echo "$path"
   elif is_program "$cache/$1"; then
     echo "$cache/$1"

@@ -13,7 +13,7 @@ import (
 var auditPolicy []byte
 
 // startAPIServer starts etcd and the API server.
-func (c *ControlPlane) startAPIServer(crds []string) error {
+func (c *ControlPlane) startAPIServer(o Options) error {
 	policy := filepath.Join(c.dir, "audit-policy.yaml")
 	if err := os.WriteFile(policy, auditPolicy, 0o600); err != nil {
 		return fmt.Errorf("write the audit policy: %w", err)
@@ -49,11 +49,16 @@ func (c *ControlPlane) startAPIServer(crds []string) error {
 		Set("audit-log-maxsize", "4096").
 		// An event is on disk before its answer is sent.
 		Set("audit-log-mode", "blocking")
+	if o.RealNode {
+		if err := c.serveNode(server); err != nil {
+			return err
+		}
+	}
 
 	existing := false
 	c.env = &envtest.Environment{
 		UseExistingCluster:       &existing, // whatever the environment variable says
-		CRDDirectoryPaths:        crds,
+		CRDDirectoryPaths:        o.CRDs,
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  stopTimeout,

@@ -17,21 +17,19 @@ import (
 
 const nodeName = "node"
 
-// startComponents starts the controller manager, the scheduler and kwok.
-func (c *ControlPlane) startComponents(runJobs bool) error {
+type component struct {
+	name, user string
+	args       []string
+}
+
+// startComponents starts the controller manager, the scheduler and, unless the node is real, kwok.
+func (c *ControlPlane) startComponents(o Options) error {
 	server := c.env.ControlPlane.APIServer
 	ca := filepath.Join(c.dir, "ca.crt")
 	if err := os.WriteFile(ca, server.CA, 0o600); err != nil {
 		return fmt.Errorf("write the API server's CA: %w", err)
 	}
-	stages, err := writeStages(c.dir, runJobs)
-	if err != nil {
-		return err
-	}
-	components := []struct {
-		name, user string
-		args       []string
-	}{
+	components := []component{
 		{"kube-controller-manager", "system:kube-controller-manager", []string{
 			"--leader-elect=false", "--secure-port=0", "--bind-address=127.0.0.1",
 			"--service-account-private-key-file=" + filepath.Join(server.CertDir, "sa-signer.key"),
@@ -44,10 +42,16 @@ func (c *ControlPlane) startComponents(runJobs bool) error {
 			"--leader-elect=false", "--secure-port=0", "--bind-address=127.0.0.1",
 			"--kube-api-qps=500", "--kube-api-burst=1000",
 		}},
-		{"kwok", "kwok", []string{
+	}
+	if !o.RealNode {
+		stages, err := writeStages(c.dir, !o.LeaveJobPods)
+		if err != nil {
+			return err
+		}
+		components = append(components, component{"kwok", "kwok", []string{
 			"--config=" + stages, "--manage-single-node=" + nodeName, "--node-lease-duration-seconds=40",
 			"--node-ip=127.0.0.1", "--cidr=10.244.0.0/16", "--server-address=127.0.0.1:0",
-		}},
+		}})
 	}
 	for _, component := range components {
 		kubeconfig, err := c.kubeconfig(component.user, "system:masters")
@@ -63,8 +67,8 @@ func (c *ControlPlane) startComponents(runJobs bool) error {
 	return nil
 }
 
-// waitUsable makes the node and waits until pods can run on it.
-func (c *ControlPlane) waitUsable(ctx context.Context, admin client.Client) error {
+// createNode makes the node that kwok simulates.
+func createNode(ctx context.Context, admin client.Client) error {
 	resources := corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("1k"), corev1.ResourceMemory: resource.MustParse("1Ti"), corev1.ResourcePods: resource.MustParse("10k"),
 	}
@@ -77,6 +81,11 @@ func (c *ControlPlane) waitUsable(ctx context.Context, admin client.Client) erro
 	if err := admin.Create(ctx, node); err != nil {
 		return fmt.Errorf("make the node: %w", err)
 	}
+	return nil
+}
+
+// waitUsable waits until pods can be created, and run if the node is the simulated one.
+func (c *ControlPlane) waitUsable(ctx context.Context, admin client.Client, simulated bool) error {
 	missing := errors.New("nothing has been looked at")
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
 		for _, child := range c.children {
@@ -84,7 +93,10 @@ func (c *ControlPlane) waitUsable(ctx context.Context, admin client.Client) erro
 				return false, err
 			}
 		}
-		missing = c.missing(ctx, admin)
+		missing = admin.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: "default"}, &corev1.ServiceAccount{})
+		if missing == nil && simulated {
+			missing = nodeReady(ctx, admin)
+		}
 		return missing == nil, nil
 	})
 	if wait.Interrupted(err) {
@@ -93,8 +105,8 @@ func (c *ControlPlane) waitUsable(ctx context.Context, admin client.Client) erro
 	return err
 }
 
-// missing tells what keeps pods from running.
-func (c *ControlPlane) missing(ctx context.Context, admin client.Client) error {
+// nodeReady tells what keeps pods from running on the node.
+func nodeReady(ctx context.Context, admin client.Client) error {
 	node := &corev1.Node{}
 	if err := admin.Get(ctx, client.ObjectKey{Name: nodeName}, node); err != nil {
 		return err
@@ -104,7 +116,7 @@ func (c *ControlPlane) missing(ctx context.Context, admin client.Client) error {
 	}
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
-			return admin.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: "default"}, &corev1.ServiceAccount{})
+			return nil
 		}
 	}
 	return errors.New("the node is not ready")

@@ -30,6 +30,10 @@ type Options struct {
 	LogDir string
 	// LeaveJobPods leaves the pods of Jobs scheduled but not run, for a caller that plays their kubelet itself.
 	LeaveJobPods bool
+	// RealNode leaves out the simulated node, for a real one to join (see test/node), and serves the API at
+	// ServiceAddress, where pods look for it. The network namespace must have that address and its port 443 free;
+	// hack/e2e/isolate.sh makes one that has.
+	RealNode bool
 }
 
 // ControlPlane is a running control plane.
@@ -42,6 +46,11 @@ type ControlPlane struct {
 	Kubectl string
 	// LogDir is where the logs are.
 	LogDir string
+	// Kubelet is, with Options.RealNode, the path of the kubelet program that belongs to the API server's version.
+	Kubelet string
+	// KubeletClientCA is, with Options.RealNode, the path of the PEM certificate by which a kubelet knows the API
+	// server when that asks for logs.
+	KubeletClientCA string
 
 	dir      string // private files, removed by Stop
 	env      *envtest.Environment
@@ -53,10 +62,14 @@ type ControlPlane struct {
 	stopErr error
 }
 
-// Start starts a control plane and returns once it is usable: the node is ready and the default service
-// account exists. ctx bounds the start; a control plane that has started runs until Stop.
+// Start starts a control plane and returns once it is usable: the simulated node is ready and the default
+// service account exists. ctx bounds the start; a control plane that has started runs until Stop.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
-	programs, err := findPrograms(ctx)
+	var kubelet []string
+	if o.RealNode {
+		kubelet = []string{"kubelet"}
+	}
+	programs, err := findPrograms(ctx, kubelet...)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +78,9 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 		return nil, fmt.Errorf("make a directory for the control plane: %w", err)
 	}
 	c := &ControlPlane{dir: dir, LogDir: o.LogDir, Kubectl: filepath.Join(programs, "kubectl")}
+	if o.RealNode {
+		c.Kubelet = filepath.Join(programs, "kubelet")
+	}
 	if err := c.start(ctx, programs, o); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
@@ -85,7 +101,7 @@ func (c *ControlPlane) start(ctx context.Context, programs string, o Options) er
 	if c.watchdog, err = startWatchdog(c.dir); err != nil {
 		return err
 	}
-	if err := c.startAPIServer(o.CRDs); err != nil {
+	if err := c.startAPIServer(o); err != nil {
 		return err
 	}
 	if c.Kubeconfig, err = c.kubeconfig("admin", "system:masters"); err != nil {
@@ -94,14 +110,19 @@ func (c *ControlPlane) start(ctx context.Context, programs string, o Options) er
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("start the control plane: %w", err)
 	}
-	if err := c.startComponents(!o.LeaveJobPods); err != nil {
+	if err := c.startComponents(o); err != nil {
 		return err
 	}
 	admin, err := client.New(c.Config, client.Options{})
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	return c.waitUsable(ctx, admin)
+	if !o.RealNode {
+		if err := createNode(ctx, admin); err != nil {
+			return err
+		}
+	}
+	return c.waitUsable(ctx, admin, !o.RealNode)
 }
 
 // Stop ends the control plane and removes what it has written outside of Options.LogDir. Children go before

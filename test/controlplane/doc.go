@@ -5,5 +5,7 @@
 // Everything listens on the loopback and is a child of the calling process: it ends with Stop, or with the
 // process, however that ends. It runs on Unix systems, from within this repository.
 //
+// With Options.RealNode there is no simulated node, and a real one can join; see test/node.
+//
 // What the simulated node makes of a pod is decided by the pod's annotations; see PodAnnotation.
 package controlplane

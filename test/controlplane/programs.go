@@ -8,15 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 var programNames = []string{"etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "kwok"}
 
-// findPrograms returns the directory of the control plane's programs: $KUBEBUILDER_ASSETS if it has them all,
-// otherwise what hack/controlplane/build.sh finds or builds.
-func findPrograms(ctx context.Context) (string, error) {
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" && hasPrograms(dir) {
+// findPrograms returns the directory of the control plane's programs and the extra ones: $KUBEBUILDER_ASSETS if
+// it has them all, otherwise what hack/controlplane/build.sh finds or builds.
+func findPrograms(ctx context.Context, extra ...string) (string, error) {
+	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" && hasPrograms(dir, slices.Concat(programNames, extra)) {
 		return filepath.Abs(dir)
 	}
 	script, err := buildScript()
@@ -24,7 +25,7 @@ func findPrograms(ctx context.Context) (string, error) {
 		return "", err
 	}
 	var out bytes.Buffer
-	build := exec.CommandContext(ctx, script)
+	build := exec.CommandContext(ctx, script, extra...)
 	build.Stdout, build.Stderr = &out, os.Stderr
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("build the control plane's programs with %s: %w", script, err)
@@ -32,8 +33,8 @@ func findPrograms(ctx context.Context) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-func hasPrograms(dir string) bool {
-	for _, name := range programNames {
+func hasPrograms(dir string, names []string) bool {
+	for _, name := range names {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 			return false

@@ -1,0 +1,63 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/test/controlplane"
+)
+
+func (n *Node) startKubelet(c *controlplane.ControlPlane) error {
+	kubeconfig, err := c.UserKubeconfig("system:node:"+Name, "system:nodes")
+	if err != nil {
+		return err
+	}
+	v := configuration{Dir: n.dir, Address: Address, Cgroup: n.cgroup, KubeletClientCA: c.KubeletClientCA}
+	if err := configure(n.path("kubelet.yaml"), "kubelet.yaml", v); err != nil {
+		return err
+	}
+	n.kubelet, err = startProcess("kubelet", n.log("kubelet"), c.Kubelet,
+		"--config="+n.path("kubelet.yaml"), "--kubeconfig="+kubeconfig, "--root-dir="+n.path("kubelet"),
+		"--cert-dir="+n.path("kubelet/pki"), "--hostname-override="+Name, "--node-ip="+Address)
+	return err
+}
+
+// waitReady waits until pods can run on the node.
+func (n *Node) waitReady(ctx context.Context, config *rest.Config) error {
+	admin, err := client.New(config, client.Options{})
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	var missing error
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
+		missing = notReady(ctx, admin)
+		return missing == nil, n.kubelet.died()
+	})
+	if wait.Interrupted(err) {
+		return fmt.Errorf("the node did not become ready: %w (%w); the kubelet's last lines were:\n%s", missing, err, lastLines(n.kubelet.log))
+	}
+	return err
+}
+
+// notReady tells what keeps pods from running.
+func notReady(ctx context.Context, admin client.Client) error {
+	node := &corev1.Node{}
+	if err := admin.Get(ctx, client.ObjectKey{Name: Name}, node); err != nil {
+		return err
+	}
+	if len(node.Spec.Taints) > 0 {
+		return fmt.Errorf("the node has taints: %v", node.Spec.Taints)
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+			return nil
+		}
+	}
+	return fmt.Errorf("the node is not ready: %v", node.Status.Conditions)
+}
