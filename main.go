@@ -2,15 +2,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/klog/v2"
@@ -24,18 +29,31 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/controllers"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
 // version is set by the linker.
 var version = "development"
 
-// superviseCommand is how the operator calls itself to run flexctl: see anypoint.Supervise.
-const superviseCommand = "supervise"
+// The other things that this program does: superviseCommand runs flexctl for the operator (see anypoint.Supervise),
+// handoffCommand hands a result over in the pod of a renewal Job (see job.HandOff).
+const (
+	superviseCommand = "supervise"
+	handoffCommand   = "handoff"
+)
+
+// The ways to run flexctl.
+const (
+	renewerJob  = "job"
+	renewerExec = "exec"
+)
 
 type options struct {
 	anypointHosts           []string
+	renewer                 string
 	flexctl                 string
+	jobs                    job.Config
 	maxConcurrent           int
 	leaderElect             bool
 	leaderElectionNamespace string
@@ -48,7 +66,12 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == superviseCommand {
 		os.Exit(anypoint.Supervise(os.Args[2:]))
 	}
-	if err := run(os.Args[1:]); err != nil {
+	command := run
+	if len(os.Args) > 1 && os.Args[1] == handoffCommand {
+		command = handOff
+		os.Args = os.Args[1:]
+	}
+	if err := command(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "flex-registration-operator:", err)
 		os.Exit(1)
 	}
@@ -60,11 +83,26 @@ func flags(o *options) *pflag.FlagSet {
 	f := sets.FlagSet("Anypoint Platform")
 	f.StringSliceVar(&o.anypointHosts, "anypoint-hosts", []string{"anypoint.mulesoft.com", "eu1.anypoint.mulesoft.com", "gov.anypoint.mulesoft.com"},
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
+	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
+	renewer := renewerExec
+	if inCluster {
+		renewer = renewerJob
+	}
+	f.StringVar(&o.renewer, "renewer", renewer, "Where flexctl runs: in a Job in the gateway's namespace, from the gateway's own image (job), or in this process's container (exec). Default: job in a cluster, else exec.")
+
+	f = sets.FlagSet("Renewing in Jobs")
+	f.StringVar(&o.jobs.OperatorImage, "job-image", os.Getenv("OPERATOR_IMAGE"), "The operator's own image, which the Job's pod needs beside flexctl's. Default: the environment variable OPERATOR_IMAGE.")
+	f.StringSliceVar(&o.jobs.Images, "flexctl-images", nil, "Repositories that spec.flexctl.image may be of, beside that of the gateway's own image: mulesoft/flex-gateway, or with wildcards registry.example.com/mirror/*.")
+	f.BoolVar(&o.jobs.ManageRBAC, "manage-handoff-rbac", true, "Make the ServiceAccount, Role and RoleBinding by which a Job's pod hands its result over. Without, an administrator creates them beforehand, named flexreg-NAME for each FlexRegistration NAME.")
+	f.StringSliceVar(&o.jobs.PullSecrets, "job-pull-secrets", nil, "Pull secrets of the Job's pod, by name in the gateway's namespace, beside those of the gateway's pods and of their ServiceAccount.")
+	f.StringToStringVar(&o.jobs.Labels, "job-labels", nil, "Labels to add to the Job and its pod, as NAME=VALUE: for network policies, for example.")
+
+	f = sets.FlagSet("Renewing in this process")
 	f.StringVar(&o.flexctl, "flexctl", "flexctl", "The flexctl program that renews: a path, or a name on the PATH.")
 
 	f = sets.FlagSet("Controller")
 	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on at once. Renewals that share a credentials Secret run one after another.")
-	f.BoolVar(&o.leaderElect, "leader-elect", os.Getenv("KUBERNETES_SERVICE_HOST") != "", "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
+	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
 	f = sets.FlagSet("Observability")
@@ -136,28 +174,30 @@ func run(arguments []string) error {
 		return fmt.Errorf("setting up: %w", err)
 	}
 
-	executable, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("finding the operator's own program: %w", err)
+	reconciler := &controllers.Reconciler{}
+	switch o.renewer {
+	case renewerJob:
+		reconciler.Jobs, err = o.jobRunner(mgr)
+	case renewerExec:
+		reconciler.Renewer, err = o.execRenewer()
+	default:
+		err = fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
 	}
-	renewer := &anypoint.Exec{Flexctl: o.flexctl, Hosts: o.anypointHosts, Supervisor: anypoint.Supervisor(executable, superviseCommand)}
-	if err := renewer.Sweep(); err != nil {
+	if err != nil {
 		return err
 	}
 	hostname, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("finding this machine's name, for the record: %w", err)
 	}
-	if err := (&controllers.Reconciler{
-		Client:        mgr.GetClient(),
-		APIReader:     mgr.GetAPIReader(),
-		Recorder:      mgr.GetEventRecorder("flex-registration-operator"),
-		Renewer:       renewer,
-		Clock:         clock.RealClock{},
-		AnypointHosts: o.anypointHosts,
-		Identity:      hostname + "_" + uuid.NewString(),
-		MaxConcurrent: o.maxConcurrent,
-	}).SetupWithManager(mgr); err != nil {
+	reconciler.Client = mgr.GetClient()
+	reconciler.APIReader = mgr.GetAPIReader()
+	reconciler.Recorder = mgr.GetEventRecorder("flex-registration-operator")
+	reconciler.Clock = clock.RealClock{}
+	reconciler.AnypointHosts = o.anypointHosts
+	reconciler.Identity = hostname + "_" + uuid.NewString()
+	reconciler.MaxConcurrent = o.maxConcurrent
+	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -166,6 +206,56 @@ func run(arguments []string) error {
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	logger.Info("starting", "version", version)
+	logger.Info("starting", "version", version, "renewer", o.renewer)
 	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+// jobRunner renews in Jobs.
+func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
+	if o.jobs.OperatorImage == "" {
+		return nil, errors.New("--renewer=job needs --job-image, or the environment variable OPERATOR_IMAGE: the image that the operator itself runs from")
+	}
+	if err := job.CheckImages(o.jobs.Images); err != nil {
+		return nil, fmt.Errorf("--flexctl-images: %w", err)
+	}
+	o.jobs.Hosts = o.anypointHosts
+	var err error
+	if o.jobs.Network, err = anypoint.NetworkFromEnvironment(); err != nil {
+		return nil, err
+	}
+	// OpenShift assigns users to pods, and refuses those that ask for one.
+	_, err = mgr.GetRESTMapper().KindFor(schema.GroupVersionResource{Group: "security.openshift.io", Resource: "securitycontextconstraints"})
+	if err != nil && !meta.IsNoMatchError(err) {
+		return nil, fmt.Errorf("finding out whether the cluster is OpenShift: %w", err)
+	}
+	o.jobs.AssignedUser = err == nil
+	return &job.Runner{Config: o.jobs, Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}, nil
+}
+
+// execRenewer renews in this process's container.
+func (o *options) execRenewer() (anypoint.Renewer, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding the operator's own program: %w", err)
+	}
+	renewer := &anypoint.Exec{Flexctl: o.flexctl, Hosts: o.anypointHosts, Supervisor: anypoint.Supervisor(executable, superviseCommand)}
+	return renewer, renewer.Sweep()
+}
+
+// handOff is the main container of a renewal Job's pod. It goes on when it is asked to stop, as long as the pod lets it:
+// what it has to hand over can't be had again.
+func handOff(arguments []string) error {
+	signal.Ignore(syscall.SIGTERM)
+	flags := pflag.NewFlagSet(handoffCommand, pflag.ContinueOnError)
+	secret := flags.String("secret", "", "The metadata of the Secret to hand the result over in, as JSON.")
+	result := flags.String("result", "", "The file with the result.")
+	access := flags.String("access", "", "The directory with the token and the certificates of the API server.")
+	if err := flags.Parse(arguments); err != nil {
+		return err
+	}
+	config, err := job.Access(*access)
+	if err != nil {
+		return err
+	}
+	return job.HandOff(context.Background(), config, *secret, *result)
 }

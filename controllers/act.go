@@ -17,6 +17,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
@@ -31,6 +32,10 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	switch d.Step {
+	case renewal.StepTidy:
+		err := r.Jobs.Remove(ctx, o.leftovers)
+		o.Leftovers, o.leftovers = 0, nil
+		return err
 	case renewal.StepConfirm:
 		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Used(o.Cluster) })
 	case renewal.StepAdopt:
@@ -83,15 +88,24 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 // errBusy says that another renewal uses the same credentials just now.
 var errBusy = errors.New("another renewal uses the same credentials")
 
-// renew claims the certificate, asks the platform, and records the answer.
+// renew claims the certificate, asks the platform, and records the answer. A renewal that goes on in a Job is followed
+// without a new claim; its answer may be an *anypoint.Pending.
 func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	self := client.ObjectKeyFromObject(o.flexRegistration)
 	secret := types.NamespacedName{Namespace: self.Namespace, Name: o.flexRegistration.Spec.CredentialsRef.Name}
-	if !r.claims.takeTurn(secret, self) {
+	resumes := o.Resumable && o.Record.Intent != nil && o.Record.Intent.Job != ""
+	if !r.claims.takeTurn(secret, self, r.Clock.Now()) && !resumes {
 		return errBusy
 	}
-	defer r.claims.endTurn(secret, self)
-	if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
+	ended := true
+	defer func() {
+		if ended {
+			r.claims.endTurn(secret, self)
+		}
+	}()
+	if resumes {
+		r.claims.claim(o.Record.Newest.Fingerprint, self)
+	} else if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
 		return err
 	}
 	o.outdated = true
@@ -99,24 +113,34 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	// From here on nothing may be cut short by a shutdown: the platform may have issued a certificate.
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal.Deadline)
 	defer cancel()
-	claimed, old := o.Certificate.Fingerprint, o.registration
-	renewed, ignored, failure := r.ask(asking, o)
-	if failure != nil {
-		defer r.claims.release(claimed)
-		if state := renewal.State(failure.Class); refusesCredentials(state) {
-			r.claims.refused(o.Credentials, refusal{self.Name, state, r.Clock.Now().Add(24 * time.Hour)})
+	claimed, old := *o.Record.Intent, o.record.Newest
+	if o.Certificate.Fingerprint == claimed.Fingerprint {
+		old = o.registration // It may have been edited since.
+	}
+	renewed, ignored, err := r.ask(asking, o, old, r.renewer(o, !resumes))
+	var pending *anypoint.Pending
+	if errors.As(err, &pending) {
+		ended = false
+		return pending
+	}
+	if err != nil {
+		defer r.claims.release(claimed.Fingerprint)
+		failure := r.failure(err, o)
+		if refusesCredentials(failure.State) {
+			r.claims.refused(o.Credentials, refusal{self.Name, failure.State, r.Clock.Now().Add(24 * time.Hour)})
 		}
 		r.claims.endTurn(secret, self)
-		f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: o.Credentials}
-		return r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(f, o.Certificate, r.Clock.Now()) })
+		err := r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(failure, s.Newest, r.Clock.Now()) })
+		return errors.Join(err, r.endJob(ctx, o, claimed.Job, false))
 	}
 	r.claims.accepted(o.Credentials)
 	r.claims.endTurn(secret, self)
 	certificate := renewal.Certificate(renewed.Certificate())
+	request := o.Record.Attempts.Request
 	if err := r.saveOutcome(ctx, o, renewed, func(s renewal.Record) renewal.Record {
-		return s.Succeeded(certificate, o.RenewRequest, r.Clock.Now())
+		return s.Succeeded(certificate, request, r.Clock.Now())
 	}); err != nil {
-		r.claims.release(claimed)
+		r.claims.release(claimed.Fingerprint)
 		return err
 	}
 	r.event(o.flexRegistration, corev1.EventTypeNormal, "Renewed", "Renew", "renewed certificate %s: the new one is %s and expires at %s",
@@ -124,7 +148,37 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	if len(ignored) > 0 {
 		r.event(o.flexRegistration, corev1.EventTypeWarning, "AnswerDiffers", "Renew", "the renewed registration also differs in %s; only the certificate and its key were taken over", bounded(strings.Join(ignored, ", ")))
 	}
-	return nil
+	return r.endJob(ctx, o, claimed.Job, true)
+}
+
+// renewer is what carries out the open intent.
+func (r *Reconciler) renewer(o *observation, begins bool) anypoint.Renewer {
+	if r.Jobs == nil {
+		return r.Renewer
+	}
+	return r.Jobs.Attempt(o.flexRegistration, o.gateway, *o.Record.Intent, begins)
+}
+
+// endJob removes what a renewal in a Job has left. Where that fails, it is found as a leftover.
+func (r *Reconciler) endJob(ctx context.Context, o *observation, job string, renewed bool) error {
+	if job == "" || r.Jobs == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return r.Jobs.End(ctx, o.flexRegistration, job, renewed)
+}
+
+// failure is what the record remembers of an error.
+func (r *Reconciler) failure(err error, o *observation) renewal.Failure {
+	failure := &anypoint.Error{Class: anypoint.FlexctlFailed, Detail: "renewing failed in an unknown way", Unresolved: true}
+	errors.As(err, &failure)
+	f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: o.Credentials}
+	switch failure.Class {
+	case anypoint.FlexctlUnusable, anypoint.FlexctlTooOld, anypoint.JobNotStarted:
+		f.Image = o.Image
+	}
+	return f
 }
 
 // claim writes the intent into the record, after a last look at who else might renew this certificate, and shows it in
@@ -156,8 +210,13 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	if d.Step != renewal.StepRenew {
 		return false, nil
 	}
+	intent := renewal.Intent{Since: now, Until: now.Add(renewal.Hold), By: r.Identity}
+	if r.Jobs != nil {
+		intent.Until = now.Add(job.Hold)
+		intent.Job = job.Name(o.flexRegistration, fingerprint, o.Record.AttemptsFor(fingerprint).Failed, now)
+	}
 	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
-		return s.Claimed(o.Certificate, o.RenewRequest, r.Identity, now)
+		return s.Claimed(o.Certificate, o.RenewRequest, intent)
 	}); err != nil {
 		return false, err
 	}
@@ -177,23 +236,20 @@ func (r *Reconciler) upholds(ctx context.Context, owner types.NamespacedName, fi
 	return isRenewing(fr) || works(fr) && fr.Status.Certificate != nil && fr.Status.Certificate.Fingerprint == fingerprint
 }
 
-// ask asks the platform and checks its answer. What is returned is the present registration with the
-// certificate and key of the answer; ignored names what else differs in it.
-func (r *Reconciler) ask(ctx context.Context, o *observation) (renewed *registration.Registration, ignored []string, failure *anypoint.Error) {
-	answer, err := r.Renewer.Renew(ctx, o.registration, o.credentials)
+// ask asks the platform and checks its answer. What is returned is the old registration with the certificate and key of
+// the answer; ignored names what else differs in it.
+func (r *Reconciler) ask(ctx context.Context, o *observation, old *registration.Registration, renewer anypoint.Renewer) (renewed *registration.Registration, ignored []string, err error) {
+	answer, err := renewer.Renew(ctx, old, o.credentials)
 	if err != nil {
-		if !errors.As(err, &failure) {
-			failure = &anypoint.Error{Class: anypoint.FlexctlFailed, Detail: "renewing failed in an unknown way", Unresolved: true}
-		}
-		return nil, nil, failure
+		return nil, nil, err
 	}
-	invalid := func(err error) *anypoint.Error {
+	invalid := func(err error) error {
 		return &anypoint.Error{Class: anypoint.ResultInvalid, Detail: "what Anypoint answered is no renewal of this registration: " + err.Error(), Unresolved: true}
 	}
-	if ignored, err = registration.Verify(o.registration, answer, r.Clock.Now()); err != nil {
+	if ignored, err = registration.Verify(old, answer, r.Clock.Now()); err != nil {
 		return nil, nil, invalid(err)
 	}
-	alone := map[string][]byte{registration.DefaultKey: o.registration.Marshal()}
+	alone := map[string][]byte{registration.DefaultKey: old.Marshal()}
 	if alone, err = registration.Merge(alone, registration.DefaultKey, answer); err != nil {
 		return nil, nil, invalid(err)
 	}
@@ -220,7 +276,7 @@ func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *r
 		<-grace.Done()
 		cancel()
 	})()
-	claimed := o.Certificate.Fingerprint
+	claimed := o.Record.Newest.Fingerprint
 	var last error
 	_ = wait.PollUntilContextCancel(writing, time.Second, true, func(ctx context.Context) (bool, error) {
 		record := o.record
@@ -306,9 +362,12 @@ var retries = map[anypoint.Class]renewal.Retry{
 	anypoint.PlatformUnavailable: renewal.RetryBackoff,
 	anypoint.TimedOut:            renewal.RetryBackoff,
 	anypoint.FlexctlUnusable:     renewal.RetrySlowly,
+	anypoint.FlexctlTooOld:       renewal.RetrySlowly,
 	anypoint.FlexctlFailed:       renewal.RetrySlowly,
 	anypoint.ResultInvalid:       renewal.RetrySlowly,
 	anypoint.HostNotAllowed:      renewal.RetrySlowly,
+	anypoint.JobNotStarted:       renewal.RetryBackoff,
+	anypoint.JobFailed:           renewal.RetryBackoff,
 }
 
 // event tells a person something. r.Recorder takes care that it is not repeated endlessly.

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -15,8 +16,8 @@ type claims struct {
 	mu sync.Mutex
 	// renewals are the FlexRegistrations that renew, or have renewed, a certificate, by its fingerprint.
 	renewals map[string]types.NamespacedName
-	// credentials are the FlexRegistrations that renew with a credentials Secret just now.
-	credentials map[types.NamespacedName]types.NamespacedName
+	// credentials are the turns of the FlexRegistrations that renew with a credentials Secret just now.
+	credentials map[types.NamespacedName]turn
 	// waiting are the FlexRegistrations that wait for their turn with a credentials Secret.
 	waiting map[types.NamespacedName]types.NamespacedName
 	// refusals are those of credentials, by their version.
@@ -26,7 +27,7 @@ type claims struct {
 func newClaims() *claims {
 	return &claims{
 		renewals:    map[string]types.NamespacedName{},
-		credentials: map[types.NamespacedName]types.NamespacedName{},
+		credentials: map[types.NamespacedName]turn{},
 		waiting:     map[types.NamespacedName]types.NamespacedName{},
 		refusals:    map[string]refusal{},
 	}
@@ -39,17 +40,24 @@ type refusal struct {
 	until time.Time
 }
 
+// turn is that of a FlexRegistration with shared credentials. A renewal in a Job keeps it from one look to the next, so
+// it ends by itself, should nobody look any more.
+type turn struct {
+	of    types.NamespacedName
+	until time.Time
+}
+
 // takeTurn lets one renewal at a time use a credentials Secret, so that refused credentials are tried once and not by
 // every gateway that shares them. It returns false where another one is at it.
-func (c *claims) takeTurn(secret, by types.NamespacedName) bool {
+func (c *claims) takeTurn(secret, by types.NamespacedName, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, taken := c.credentials[secret]; taken {
+	if current, taken := c.credentials[secret]; taken && current.of != by && now.Before(current.until) {
 		c.waiting[by] = secret
 		return false
 	}
 	delete(c.waiting, by)
-	c.credentials[secret] = by
+	c.credentials[secret] = turn{by, now.Add(job.Hold)}
 	return true
 }
 
@@ -57,17 +65,18 @@ func (c *claims) takeTurn(secret, by types.NamespacedName) bool {
 func (c *claims) endTurn(secret, by types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.credentials[secret] == by {
+	if c.credentials[secret].of == by {
 		delete(c.credentials, secret)
 	}
 }
 
 // mustWait says that a FlexRegistration waits for its turn and that it has not come yet.
-func (c *claims) mustWait(fr types.NamespacedName) bool {
+func (c *claims) mustWait(fr types.NamespacedName, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	secret, waiting := c.waiting[fr]
-	_, taken := c.credentials[secret]
+	current, taken := c.credentials[secret]
+	taken = taken && now.Before(current.until)
 	if waiting && !taken {
 		delete(c.waiting, fr)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +22,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
@@ -40,8 +42,10 @@ type Reconciler struct {
 	// APIReader reads Secrets, pods and namespaces from the API server.
 	APIReader client.Reader
 	Recorder  events.EventRecorder
-	Renewer   anypoint.Renewer
-	Clock     clock.WithTicker
+	// Renewer renews in this process; Jobs, where it is set, in the cluster instead.
+	Renewer anypoint.Renewer
+	Jobs    *job.Runner
+	Clock   clock.WithTicker
 	// AnypointHosts are the control planes that credentials may be sent to, as host or host:port.
 	AnypointHosts []string
 	// Identity names this process in records.
@@ -72,14 +76,17 @@ const maxSteps = 20
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=list
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile brings one gateway forward as far as it goes, and says when to look again.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if r.claims.mustWait(request.NamespacedName) {
+	if r.claims.mustWait(request.NamespacedName, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: turnCheck}, nil
 	}
 	o, err := r.look(ctx, request.NamespacedName)
@@ -94,20 +101,28 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if d.Step != renewal.StepWait {
 			acted = r.act(ctx, o, d)
 		}
+		var pending *anypoint.Pending
 		switch {
+		case errors.As(acted, &pending):
+			d.Step, d.Message, d.At = renewal.StepWait, pending.Message, pending.At
+			if pending.Stuck {
+				d.State = v1alpha1.ReasonJobPending
+			}
 		case errors.Is(acted, errBusy):
 			d.Step, d.State, d.Message, d.At = renewal.StepWait, v1alpha1.ReasonQueued, "a renewal is due and waits for its turn: "+acted.Error(), now.Add(turnCheck)
-		case acted != nil && d.Step == renewal.StepRoll && d.Due:
-			refused, o.RollRefused = acted, true
+		case acted != nil && (d.Step == renewal.StepRoll && d.Due || d.Step == renewal.StepTidy):
+			// Neither holds up a renewal.
+			refused, o.RollRefused = acted, o.RollRefused || d.Step == renewal.StepRoll
 			continue
 		case acted != nil:
 			return ctrl.Result{}, r.fail(ctx, o, acted)
 		case o.outdated:
 			// flexctl took its time: people may have changed their minds.
+			rollRefused := o.RollRefused
 			if o, err = r.look(ctx, request.NamespacedName); err != nil || o == nil {
 				return ctrl.Result{}, err
 			}
-			o.RollRefused = refused != nil
+			o.RollRefused = rollRefused
 			continue
 		case d.Step != renewal.StepWait:
 			continue
@@ -204,13 +219,18 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(recordCleaner{r}); err != nil {
 		return fmt.Errorf("adding the cleaner of records: %w", err)
 	}
-	return ctrl.NewControllerManagedBy(mgr).
+	controller := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue}).
-		Complete(r)
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(secretChanged)).
+		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue})
+	if r.Jobs != nil {
+		controller = controller.
+			Owns(&batchv1.Job{}, builder.WithPredicates(jobEnded)).
+			Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.renewingPod), builder.WithPredicates(renewalPodChanged))
+	}
+	return controller.Complete(r)
 }
 
 // newQueue makes a work queue whose delays follow the injected clock, so that a test can move the time.

@@ -2,7 +2,9 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,6 +28,7 @@ type observation struct {
 	registration     *registration.Registration
 	record           *gateway.Record
 	credentials      anypoint.Credentials
+	leftovers        []client.Object
 	// generation is that of the spec that was looked at.
 	generation int64
 	// deploymentsRead says that Deployments were seen, and aren't just empty.
@@ -47,7 +50,7 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for _, look := range []func(context.Context, *observation) error{
-		r.observeGateway, r.observeRegistration, r.observeRecord, r.observeCredentials, r.observePeers, r.observeDeployments,
+		r.observeGateway, r.observeRegistration, r.observeRecord, r.observeCredentials, r.observeJobs, r.observePeers, r.observeDeployments,
 	} {
 		if err := look(ctx, o); err != nil {
 			return o, err
@@ -73,6 +76,10 @@ func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) er
 	} else if err != nil {
 		return fmt.Errorf("getting Secret %s/%s, which holds the gateway's registration: %w", g.Namespace, g.SecretName, err)
 	}
+	if operators(secret) {
+		o.Unreadable = renewal.NewFinding(v1alpha1.ReasonRegistrationInvalid, "Secret %s is the operator's own (%s), and no gateway's registration: correct spec.secretRef.name", g.SecretName, secret.Type)
+		return nil
+	}
 	parsed, err := registration.Parse(secret.Data, g.Key)
 	if err != nil {
 		o.Unreadable = renewal.NewFinding(v1alpha1.ReasonRegistrationInvalid, "Secret %s: %v", g.SecretName, err)
@@ -86,6 +93,11 @@ func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) er
 		o.Blocked = renewal.NewFinding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err)
 	}
 	return nil
+}
+
+// operators says that a Secret is a record, or belongs to a renewal: nobody is to reach it through a reference.
+func operators(secret *corev1.Secret) bool {
+	return strings.HasPrefix(string(secret.Type), v1alpha1.GroupVersion.Group+"/")
 }
 
 // see takes over what stands in the gateway's Secret.
@@ -159,10 +171,35 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 		return fmt.Errorf("getting Secret %s/%s, which holds the Anypoint credentials: %w", o.gateway.Namespace, name, err)
 	}
 	o.Credentials = string(secret.UID) + "/" + secret.ResourceVersion
-	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err != nil && o.Blocked == nil {
+	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err == nil && operators(secret) {
+		o.credentials, err = anypoint.Credentials{}, errors.New("it is the operator's own")
+	}
+	if err != nil && o.Blocked == nil {
 		o.Blocked = renewal.NewFinding(v1alpha1.ReasonCredentialsIncomplete, "Secret %s can't be used as Anypoint credentials: %v", name, err)
 	}
 	return nil
+}
+
+// observeJobs finds the image of flexctl, and what earlier renewals have left.
+func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error) {
+	if r.Jobs == nil {
+		return nil
+	}
+	image, finding := r.Jobs.Image(o.flexRegistration, o.gateway)
+	if o.Image = image; finding != nil && o.Blocked == nil {
+		o.Blocked = finding
+	}
+	if o.Excluded != nil {
+		return nil // What goes on may be another cluster's.
+	}
+	o.Resumable = true
+	open := ""
+	if o.Record.Intent != nil {
+		open = o.Record.Intent.Job
+	}
+	o.leftovers, err = r.Jobs.Leftovers(ctx, o.flexRegistration, open)
+	o.Leftovers = len(o.leftovers)
+	return err
 }
 
 // observeDeployments says how far the Deployments are. Those that don't carry the pending rollout's annotation are judged

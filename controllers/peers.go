@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -35,7 +36,14 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 		if peer.UID == self.UID || o.Excluded != nil {
 			continue
 		}
-		if message := duplicate(self, peer, o); message != "" {
+		proven := peer.Namespace == self.Namespace
+		if !proven && renewedCopy(peer, o) {
+			var err error
+			if proven, err = r.hasRenewed(ctx, peer, o.Certificate.Fingerprint); err != nil {
+				return err
+			}
+		}
+		if message := duplicate(self, peer, o, proven); message != "" {
 			o.Excluded = renewal.NewFinding(v1alpha1.ReasonDuplicate, "%s", message)
 		}
 	}
@@ -63,9 +71,28 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	return nil
 }
 
+// hasRenewed says that a peer's record holds a certificate, with its key, as the one before its newest. Whoever makes up
+// a registration with this gateway's agent id, to keep it from being renewed, does not have the key.
+func (r *Reconciler) hasRenewed(ctx context.Context, peer *v1alpha1.FlexRegistration, fingerprint string) (bool, error) {
+	at := peer.Status.SecretRef
+	record, refused, err := gateway.LoadRecord(ctx, r.APIReader, &gateway.Gateway{Namespace: peer.Namespace, SecretName: at.Name, Key: at.Key})
+	if err != nil || refused != nil {
+		return false, err
+	}
+	return record.Previous != nil && record.Previous.Certificate().Fingerprint == fingerprint, nil
+}
+
+// renewedCopy says that a peer shows a newer certificate of the same gateway in another Secret.
+func renewedCopy(peer *v1alpha1.FlexRegistration, o *observation) bool {
+	theirs, at := peer.Status.Certificate, peer.Status.SecretRef
+	return theirs != nil && at != nil && theirs.Fingerprint != o.Certificate.Fingerprint && (theirs.NotAfter.After(o.Certificate.NotAfter) ||
+		theirs.NotAfter.Time.Equal(o.Certificate.NotAfter) && theirs.NotBefore.After(o.Certificate.NotBefore))
+}
+
 // duplicate says why a peer, and not this FlexRegistration, is the one to renew the gateway's certificate; "" if it
-// isn't. Of two copies of a registration only the newer one is ever renewed: the older one has been already.
-func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation) string {
+// isn't. Of two copies of a registration only the newer one is ever renewed, where it is proven to be one: the older
+// has been renewed already.
+func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation, proven bool) string {
 	theirs, at := peer.Status.Certificate, peer.Status.SecretRef
 	if theirs == nil || at == nil {
 		return ""
@@ -73,10 +100,8 @@ func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation) string {
 	name := peer.Namespace + "/" + peer.Name
 	sameSecret := peer.Namespace == self.Namespace && at.Name == o.gateway.SecretName && at.Key == o.gateway.Key
 	sameCertificate := theirs.Fingerprint == o.Certificate.Fingerprint
-	newer := theirs.NotAfter.After(o.Certificate.NotAfter) ||
-		theirs.NotAfter.Time.Equal(o.Certificate.NotAfter) && theirs.NotBefore.After(o.Certificate.NotBefore)
 	switch {
-	case !sameSecret && !sameCertificate && newer:
+	case !sameSecret && proven && renewedCopy(peer, o):
 		return fmt.Sprintf("FlexRegistration %s has already renewed this registration in another Secret: copy it from there (Secret %s/%s, key %s) to Secret %s, or delete this FlexRegistration",
 			name, peer.Namespace, at.Name, at.Key, o.gateway.SecretName)
 	case !sameSecret && o.Unpublished():
@@ -108,7 +133,8 @@ func older(a, b *v1alpha1.FlexRegistration) bool {
 
 // isRenewing says that a renewal was started and not finished.
 func isRenewing(fr *v1alpha1.FlexRegistration) bool {
-	return reasonOf(fr, v1alpha1.ConditionRenewed) == v1alpha1.ReasonRenewing
+	reason := reasonOf(fr, v1alpha1.ConditionRenewed)
+	return reason == v1alpha1.ReasonRenewing || reason == v1alpha1.ReasonJobPending
 }
 
 func reasonOf(fr *v1alpha1.FlexRegistration, condition string) string {

@@ -63,7 +63,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}
 	if o.Unreadable == nil && o.registration != nil {
-		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: o.registration.AnypointURL()}
+		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: bounded(o.registration.AnypointURL())}
 		s.Certificate = &v1alpha1.CertificateStatus{
 			SerialNumber: o.Certificate.SerialNumber, Fingerprint: o.Certificate.Fingerprint,
 			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),
@@ -153,6 +153,7 @@ var table = map[string]row{
 
 	v1alpha1.ReasonQueued:             {ready: ready, reconciling: true},
 	v1alpha1.ReasonRenewing:           {ready: ready, reconciling: true},
+	v1alpha1.ReasonJobPending:         {ready: notReady, reconciling: true},
 	v1alpha1.ReasonRenewalInterrupted: {ready: ready, reconciling: true, warn: true},
 	v1alpha1.ReasonRollingOut:         {ready: ready, reconciling: true},
 
@@ -165,6 +166,7 @@ var table = map[string]row{
 	v1alpha1.ReasonSecretImmutable:        {ready: notReady, stalled: true},
 	v1alpha1.ReasonAnypointHostNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonCredentialsIncomplete:  {ready: notReady, stalled: true},
+	v1alpha1.ReasonFlexctlImageNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonRecordRefused:          {ready: notReady, stalled: true},
 	v1alpha1.ReasonClusterChanged:         {ready: notReady, stalled: true},
 	v1alpha1.ReasonDuplicate:              {ready: notReady, stalled: true},
@@ -177,8 +179,11 @@ var table = map[string]row{
 	v1alpha1.ReasonRateLimited:         {ready: onCourse, reconciling: true, warn: true},
 	v1alpha1.ReasonPlatformUnavailable: {ready: onCourse, reconciling: true, warn: true},
 	v1alpha1.ReasonRenewalTimedOut:     {ready: onCourse, reconciling: true, warn: true},
+	v1alpha1.ReasonJobFailed:           {ready: onCourse, reconciling: true, warn: true},
+	v1alpha1.ReasonJobNotStarted:       {ready: notReady, reconciling: true},
 	v1alpha1.ReasonRequestRefused:      {ready: notReady},
 	v1alpha1.ReasonFlexctlUnusable:     {ready: notReady},
+	v1alpha1.ReasonFlexctlTooOld:       {ready: notReady},
 	v1alpha1.ReasonFlexctlFailed:       {ready: notReady},
 	v1alpha1.ReasonResultInvalid:       {ready: notReady},
 

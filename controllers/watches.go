@@ -5,9 +5,12 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -16,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
@@ -45,6 +49,42 @@ var deploymentChanged = predicate.Funcs{
 		was, is := gateway.Progress(before), gateway.Progress(after)
 		return was.Complete != is.Complete || was.Failed != is.Failed
 	},
+}
+
+// jobEnded passes Jobs that have ended, and those that somebody has removed.
+var jobEnded = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*batchv1.Job)
+		after, ok2 := e.ObjectNew.(*batchv1.Job)
+		return ok && ok2 && len(before.Status.Conditions) != len(after.Status.Conditions)
+	},
+}
+
+// renewalPodChanged passes what keeps the pod of a renewal from starting, and its failure. What goes well is told by the
+// handoff Secret.
+var renewalPodChanged = predicate.Funcs{
+	CreateFunc: func(event.CreateEvent) bool { return false },
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*corev1.Pod)
+		after, ok2 := e.ObjectNew.(*corev1.Pod)
+		return ok && ok2 && (job.PodProblem(before) != job.PodProblem(after) || before.Status.Phase != after.Status.Phase && after.Status.Phase == corev1.PodFailed)
+	},
+	DeleteFunc: func(event.DeleteEvent) bool { return false },
+}
+
+// secretChanged passes a Secret that is somebody else's whenever it changes, and one of a renewal when a pod has handed
+// its result over: what the operator itself makes and removes is no news.
+var secretChanged = predicate.And(predicate.ResourceVersionChangedPredicate{}, predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return renewing(e.Object) == "" },
+	DeleteFunc: func(e event.DeleteEvent) bool { return renewing(e.Object) == "" },
+})
+
+// renewing names the FlexRegistration that a Secret or a pod of a renewal is for.
+func renewing(object client.Object) string { return object.GetLabels()[job.LabelFlexRegistration] }
+
+func (r *Reconciler) renewingPod(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: renewing(object)}}}
 }
 
 // peersOf finds the FlexRegistrations with the agent id, or the credentials, of one that has changed; that one itself
@@ -103,6 +143,9 @@ func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) 
 
 // usingSecret finds the FlexRegistrations whose registration, credentials or record a Secret holds.
 func (r *Reconciler) usingSecret(ctx context.Context, object client.Object) []reconcile.Request {
+	if renewing(object) != "" {
+		return r.renewingPod(ctx, object)
+	}
 	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
 		name := object.GetName()
 		return fr.Spec.CredentialsRef.Name == name || g != nil && (g.SecretName == name || gateway.RecordName(g.SecretName, g.Key) == name)
@@ -141,6 +184,8 @@ func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			secretMetadata: {Transform: onlyIdentity},
+			&corev1.Pod{}:  {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			&batchv1.Job{}: {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
 	}
@@ -151,9 +196,13 @@ var secretMetadata = &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{API
 
 func onlyIdentity(object any) (any, error) {
 	if m, ok := object.(*metav1.PartialObjectMetadata); ok {
+		renewal, owners := renewing(m), m.OwnerReferences
 		m.ObjectMeta = metav1.ObjectMeta{
 			Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion,
 			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
+		}
+		if renewal != "" {
+			m.Labels, m.OwnerReferences = map[string]string{job.LabelFlexRegistration: renewal}, owners
 		}
 	}
 	return object, nil

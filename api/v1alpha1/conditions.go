@@ -29,6 +29,8 @@ const (
 	ReasonQueued = "Queued"
 	// ReasonRenewing: a renewal has been claimed and is under way.
 	ReasonRenewing = "Renewing"
+	// ReasonJobPending: the Job that renews does not come to run flexctl, for a reason that may need somebody to act.
+	ReasonJobPending = "JobPending"
 	// ReasonRenewalInterrupted: an operator stopped in the middle of a renewal; it is repeated when that
 	// attempt has ended for sure.
 	ReasonRenewalInterrupted = "RenewalInterrupted"
@@ -52,6 +54,8 @@ const (
 	ReasonAnypointHostNotAllowed = "AnypointHostNotAllowed"
 	// ReasonCredentialsIncomplete: the credentials Secret lacks a key.
 	ReasonCredentialsIncomplete = "CredentialsIncomplete"
+	// ReasonFlexctlImageNotAllowed: there is no image with flexctl that the operator may run.
+	ReasonFlexctlImageNotAllowed = "FlexctlImageNotAllowed"
 	// ReasonRecordRefused: the Secret with the record's name was not written by the operator, or is broken.
 	ReasonRecordRefused = "RecordRefused"
 	// ReasonClusterChanged: the record was written in another cluster.
@@ -75,12 +79,18 @@ const (
 	ReasonPlatformUnavailable = "PlatformUnavailable"
 	// ReasonRenewalTimedOut: flexctl did not end within its deadline.
 	ReasonRenewalTimedOut = "RenewalTimedOut"
-	// ReasonFlexctlUnusable: there is no flexctl, or it lacks the renew command.
+	// ReasonFlexctlUnusable: there is no flexctl, or it can't be run.
 	ReasonFlexctlUnusable = "FlexctlUnusable"
+	// ReasonFlexctlTooOld: flexctl lacks the command that renews.
+	ReasonFlexctlTooOld = "FlexctlTooOld"
 	// ReasonFlexctlFailed: flexctl failed in a way that is not known.
 	ReasonFlexctlFailed = "FlexctlFailed"
 	// ReasonResultInvalid: what flexctl wrote is no renewal of the registration.
 	ReasonResultInvalid = "ResultInvalid"
+	// ReasonJobNotStarted: the Job that was to renew did not come as far as running flexctl, and was given up.
+	ReasonJobNotStarted = "JobNotStarted"
+	// ReasonJobFailed: the Job that renews ended, or vanished, without anybody knowing what flexctl did.
+	ReasonJobFailed = "JobFailed"
 	// ReasonUnresolvedAttempts: too many attempts ended without an answer from the platform.
 	ReasonUnresolvedAttempts = "UnresolvedAttempts"
 

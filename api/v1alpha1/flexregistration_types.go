@@ -49,6 +49,10 @@ type FlexRegistrationSpec struct {
 	// +optional
 	Rollout RolloutSpec `json:"rollout,omitempty,omitzero"`
 
+	// flexctl says what renews, where the operator renews in Jobs.
+	// +optional
+	Flexctl FlexctlSpec `json:"flexctl,omitempty,omitzero"`
+
 	// suspend stops every write for this gateway: nothing is renewed, published or rolled. Its certificate is
 	// still watched and told. What Anypoint answers to a renewal that is under way is recorded, and published when
 	// suspend is removed.
@@ -143,6 +147,17 @@ type RolloutSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="write a duration from 10s to 24h in hours, minutes and seconds, such as 15m"
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// FlexctlSpec says what renews, where the operator renews in Jobs.
+type FlexctlSpec struct {
+	// image is the container image with the flexctl that renews, such as a newer one than the gateway runs: an old
+	// flexctl may not be able to renew. Default: the gateway's own image. It must be of the gateway's own repository, or
+	// allowed by the operator's --flexctl-images.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Image string `json:"image,omitempty"`
 }
 
 // FlexRegistrationStatus is what was recorded and observed. It holds no key material and no credentials, and

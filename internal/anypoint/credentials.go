@@ -75,6 +75,17 @@ func complete(first, firstKey, second, secondKey string) error {
 	return nil
 }
 
+// Data is what ParseCredentials reads them from. It is for a Secret.
+func (c Credentials) Data() map[string][]byte {
+	p, data := c.pair(), map[string][]byte{}
+	for key, v := range map[string]string{keyClientID: p.clientID, keyClientSecret: p.clientSecret, keyUsername: p.username, keyPassword: p.password} {
+		if v != "" {
+			data[key] = []byte(v)
+		}
+	}
+	return data
+}
+
 // flags are what flexctl wants.
 func (c Credentials) flags() []string {
 	p := c.pair()

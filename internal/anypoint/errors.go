@@ -19,9 +19,13 @@ const (
 	PlatformUnavailable Class = "PlatformUnavailable"
 	TimedOut            Class = "RenewalTimedOut"
 	FlexctlUnusable     Class = "FlexctlUnusable"
+	FlexctlTooOld       Class = "FlexctlTooOld"
 	FlexctlFailed       Class = "FlexctlFailed"
 	ResultInvalid       Class = "ResultInvalid"
 	HostNotAllowed      Class = "AnypointHostNotAllowed"
+	// JobNotStarted and JobFailed are of renewals in Jobs: flexctl was never run, or nobody knows what it did.
+	JobNotStarted Class = "JobNotStarted"
+	JobFailed     Class = "JobFailed"
 )
 
 // Error is a failed renewal.
@@ -58,7 +62,7 @@ var patterns = []pattern{
 	{re(`HTTP/[\d.]+ 5\d\d`), PlatformUnavailable, "Anypoint failed", true},
 	{re(`HTTP/[\d.]+ 4\d\d`), RequestRefused, "Anypoint refused the renewal", false},
 	{re(`(?m:^starting flexctl: )|exec format error|error while loading shared libraries`), FlexctlUnusable, "flexctl can't be run on this machine: use one that was built for it", false},
-	{re(`unknown (command|flag|shorthand)|flag provided but not defined|no such command`), FlexctlUnusable, "this flexctl can't renew: use a newer one", false},
+	{re(`unknown (command|flag|shorthand)|flag provided but not defined|no such command`), FlexctlTooOld, "this flexctl lacks the command that renews: set spec.flexctl.image to a newer image, or, where the operator runs flexctl itself, install a newer one", false},
 	// No connection, no renewal: also where making one timed out.
 	{re(`dial tcp|dial udp|proxyconnect|connection refused|no such host|server misbehaving|name resolution|network is unreachable|no route to host|TLS handshake timeout|certificate signed by unknown authority|x509:|tls:`), PlatformUnavailable, "Anypoint can't be reached: look at DNS, proxy and egress rules", false},
 	{re(`timeout|deadline exceeded|\bEOF\b|connection reset|broken pipe`), PlatformUnavailable, "the connection to Anypoint broke", true},

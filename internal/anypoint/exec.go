@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ type Exec struct {
 	Supervisor []string
 	// Directory in which private directories are made. Default: one in memory where the system has it.
 	Directory string
+	// Environment of flexctl, as NAME=value, beside HOME and TMPDIR. Default: what this process has of the PATH and
+	// of what it takes to reach the platform.
+	Environment []string
 }
 
 // Renew runs `flexctl registration renew` on the registration alone, in a directory that only this process can
@@ -48,7 +52,8 @@ func (e *Exec) Renew(ctx context.Context, old *registration.Registration, creden
 		program, err = filepath.Abs(program) // It is run in another directory.
 	}
 	if err != nil {
-		return nil, &Error{Class: FlexctlUnusable, Detail: fmt.Sprintf("there is no program %q to run: set --flexctl to the path of flexctl", e.Flexctl)}
+		return nil, &Error{Class: FlexctlUnusable, Detail: fmt.Sprintf("there is no program %q to run: set spec.flexctl.image to an image that has it, "+
+			"or, where the operator runs flexctl itself, --flexctl to its path", e.Flexctl)}
 	}
 	directory, err := os.MkdirTemp(e.directory(), fmt.Sprintf("%s%d-", directoryPrefix, os.Getpid()))
 	if err != nil {
@@ -84,7 +89,7 @@ func (e *Exec) run(ctx context.Context, directory string, credentials Credential
 	line = append(line, arguments...)
 	command := exec.CommandContext(ctx, line[0], line[1:]...) //nolint:gosec // The program is the administrator's, no shell is involved.
 	command.Dir = directory
-	command.Env = environment(directory)
+	command.Env = append(e.environment(), "HOME="+directory, "TMPDIR="+directory)
 	output := &boundedBuffer{}
 	command.Stdout, command.Stderr = output, output
 	isolate(command)
@@ -176,10 +181,16 @@ func (e *Exec) directory() string {
 	return memoryDirectory()
 }
 
+// networkVariables are those that a program takes to reach the platform.
+var networkVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
 // environment passes on what a program needs to reach the platform, and nothing else of the operator's.
-func environment(home string) []string {
-	env := []string{"HOME=" + home, "TMPDIR=" + home, "PATH=" + os.Getenv("PATH")}
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+func (e *Exec) environment() []string {
+	if e.Environment != nil {
+		return slices.Clone(e.Environment)
+	}
+	env := []string{"PATH=" + os.Getenv("PATH")}
+	for _, name := range networkVariables {
 		for _, n := range []string{name, strings.ToLower(name)} {
 			if v, ok := os.LookupEnv(n); ok {
 				env = append(env, n+"="+v)

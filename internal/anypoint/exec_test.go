@@ -335,22 +335,25 @@ func TestRenewWithUnusableFlexctl(t *testing.T) {
 		b.Expect(os.WriteFile(path, []byte(text), mode)).To(Succeed())
 		return path
 	}
-	for name, c := range map[string]struct{ flexctl, want string }{
-		"missing":         {filepath.Join(t.TempDir(), "flexctl"), "there is no program"},
-		"not on the PATH": {"no-such-flexctl", `there is no program "no-such-flexctl" to run: set --flexctl`},
-		"empty":           {"", "there is no program"},
-		"a directory":     {t.TempDir(), "there is no program"},
-		"no program":      {file(0o644, "text"), "there is no program"},
-		"wrong format":    {file(0o755, "\x7fELF of another machine"), "starting flexctl: fork/exec: exec format error"},
-		"no interpreter":  {file(0o755, "#!/no/such/shell\n"), "starting flexctl: fork/exec: no such file"},
+	for name, c := range map[string]struct {
+		flexctl, want string
+		class         Class
+	}{
+		"missing":         {filepath.Join(t.TempDir(), "flexctl"), "there is no program", FlexctlUnusable},
+		"not on the PATH": {"no-such-flexctl", `there is no program "no-such-flexctl" to run: set spec.flexctl.image`, FlexctlUnusable},
+		"empty":           {"", "there is no program", FlexctlUnusable},
+		"a directory":     {t.TempDir(), "there is no program", FlexctlUnusable},
+		"no program":      {file(0o644, "text"), "there is no program", FlexctlUnusable},
+		"wrong format":    {file(0o755, "\x7fELF of another machine"), "starting flexctl: fork/exec: exec format error", FlexctlUnusable},
+		"no interpreter":  {file(0o755, "#!/no/such/shell\n"), "starting flexctl: fork/exec: no such file", FlexctlUnusable},
 		"old": {file(0o755, "#!/bin/sh\necho 'Error: unknown command \"renew\" for \"flexctl registration\"' >&2\nexit 1\n"),
-			`use a newer one (flexctl exit status 1: Error: unknown command "renew"`},
-		"older": {file(0o755, "#!/bin/sh\necho '[flexctl][error] unknown flag: --output-directory' >&2\nexit 1\n"), "use a newer one"},
+			`install a newer one (flexctl exit status 1: Error: unknown command "renew"`, FlexctlTooOld},
+		"older": {file(0o755, "#!/bin/sh\necho '[flexctl][error] unknown flag: --output-directory' >&2\nexit 1\n"), "set spec.flexctl.image to a newer image", FlexctlTooOld},
 	} {
 		b.Flexctl = c.flexctl
 		_, failure := b.renew(t.Context(), b.app)
 		b.Expect(failure).NotTo(BeNil(), name)
-		b.Expect(failure.Class).To(Equal(FlexctlUnusable), "%s: %s", name, failure.Detail)
+		b.Expect(failure.Class).To(Equal(c.class), "%s: %s", name, failure.Detail)
 		b.Expect(failure.Unresolved).To(BeFalse(), name)
 		b.Expect(failure.Detail).To(ContainSubstring(c.want), name)
 	}

@@ -37,13 +37,7 @@ var header = regexp.MustCompile(`(?i)\b((?:set-)?cookie|authorization)("?:).*`)
 // scrub makes one line of at most 200 bytes out of a program's output: what follows where flexctl first marks an
 // error, or else its beginning, without credentials, PEM, tokens and control characters.
 func scrub(output string, credentials Credentials) string {
-	output = strings.ToValidUTF8(output, "")
-	// Before the lines are joined: a header ends with its line.
-	output = oneLine(header.ReplaceAllString(output, "$1$2 "+redacted))
-	output = credentials.redactor().Replace(output)
-	for _, expression := range confidential {
-		output = expression.ReplaceAllString(output, "${1}"+redacted)
-	}
+	output = redact(output, credentials)
 	if _, message, marked := strings.Cut(output, "[flexctl][error]"); marked {
 		output = message
 	}
@@ -51,10 +45,27 @@ func scrub(output string, credentials Credentials) string {
 	if line == "" {
 		return "no output"
 	}
-	if len(line) > maxLine {
-		line = strings.ToValidUTF8(line[:maxLine-len("…")], "") + "…"
+	return cut(line, maxLine)
+}
+
+// redact makes one line out of a text, without credentials, PEM, tokens and control characters.
+func redact(text string, credentials Credentials) string {
+	text = strings.ToValidUTF8(text, "")
+	// Before the lines are joined: a header ends with its line.
+	text = oneLine(header.ReplaceAllString(text, "$1$2 "+redacted))
+	text = credentials.redactor().Replace(text)
+	for _, expression := range confidential {
+		text = expression.ReplaceAllString(text, "${1}"+redacted)
 	}
-	return line
+	return text
+}
+
+// cut shortens a line to a number of bytes.
+func cut(line string, most int) string {
+	if len(line) <= most {
+		return line
+	}
+	return strings.ToValidUTF8(line[:most-len("…")], "") + "…"
 }
 
 // oneLine leaves out what can't be printed and makes one space of all white space.

@@ -85,6 +85,26 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 	return g, nil, nil
 }
 
+// Container is the gateway's own: the one of the first Deployment that mounts the registration. It is nil where there is
+// none.
+func (g *Gateway) Container() *corev1.Container {
+	if len(g.Deployments) == 0 {
+		return nil
+	}
+	pod := &g.Deployments[0].Spec.Template.Spec
+	for i := range pod.Containers {
+		for _, mount := range pod.Containers[i].VolumeMounts {
+			if slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+				_, holds := mountedKey([]corev1.Volume{v}, g.SecretName)
+				return holds && v.Name == mount.Name
+			}) {
+				return &pod.Containers[i]
+			}
+		}
+	}
+	return nil
+}
+
 // secretFrom takes the Secret, or its key, from the volumes of the target.
 func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
 	volumes := target.Spec.Template.Spec.Volumes

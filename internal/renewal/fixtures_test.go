@@ -30,7 +30,7 @@ func seen(c Certificate) Observation {
 // replaced is one whose certificate has been renewed, and nothing else.
 func replaced(from, to Certificate) Observation {
 	o := seen(from)
-	o.Record = o.Record.Claimed(from, "", "me", noon.Add(-time.Hour)).Succeeded(to, "", noon.Add(-time.Hour))
+	o.Record = o.Record.Claimed(from, "", intent(noon.Add(-time.Hour), "me")).Succeeded(to, "", noon.Add(-time.Hour))
 	o.Standing = Older
 	return o
 }
@@ -76,3 +76,8 @@ var (
 func rolledOut(r Record) Record    { return r.RolledOut("uid-a", true) }
 func rolledFirst(r Record) Record  { return r.RolledOut("uid-a", false) }
 func rolledSecond(r Record) Record { return rolledFirst(r).RolledOut("uid-b", false) }
+
+// intent is that of a renewal in the operator's process.
+func intent(since time.Time, by string) Intent {
+	return Intent{Since: since, Until: since.Add(Hold), By: by}
+}

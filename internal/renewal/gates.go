@@ -2,6 +2,22 @@ package renewal
 
 import "time"
 
+// resumed follows a renewal that goes on in a Job, whatever else has changed meanwhile: its answer can't be had again.
+func resumed(o Observation, _ Decision, _ time.Time) *Decision {
+	if !o.Resumable || o.Record.Intent == nil || o.Record.Intent.Job == "" {
+		return nil
+	}
+	return do(StepRenew, Renewing, "looking for what has become of Job %s", o.Record.Intent.Job)
+}
+
+// tidied removes what renewals have left that have ended.
+func tidied(o Observation, _ Decision, _ time.Time) *Decision {
+	if o.Leftovers == 0 {
+		return nil
+	}
+	return do(StepTidy, Scheduled, "removing what earlier renewals have left")
+}
+
 // openIntent returns the intent for the present certificate.
 func openIntent(o Observation) *Intent {
 	if i := o.Record.Intent; i != nil && i.Fingerprint == o.Certificate.Fingerprint {
@@ -15,7 +31,7 @@ func interrupted(o Observation, base Decision, now time.Time) *Decision {
 	if intent == nil || !base.Due {
 		return nil
 	}
-	if until := intent.Since.Add(Hold); waiting(until, now) {
+	if until := intent.Until; waiting(until, now) {
 		d := wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
 			intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(until))
 		d.At, d.NextAttempt = until, until
@@ -66,7 +82,7 @@ func unresolved(o Observation, base Decision, now time.Time) *Decision {
 
 func backoff(o Observation, base Decision, now time.Time) *Decision {
 	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
-	changed := a.Refused != "" && a.Refused != o.Credentials
+	changed := a.Refused != "" && a.Refused != o.Credentials || a.Image != "" && a.Image != o.Image
 	if !base.Due || !waiting(a.Next, now) || changed || asksAnew(o, a) {
 		return nil
 	}
@@ -74,6 +90,9 @@ func backoff(o Observation, base Decision, now time.Time) *Decision {
 		a.Failed, o.Certificate.SerialNumber, stamp(a.Last), a.Message, stamp(a.Next))
 	if a.Refused != "" {
 		d.Message += ", or as soon as the credentials Secret changes"
+	}
+	if a.Image != "" {
+		d.Message += ", or as soon as flexctl's image changes"
 	}
 	d.At, d.NextAttempt = a.Next, a.Next
 	return d

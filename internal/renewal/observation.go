@@ -38,6 +38,12 @@ type Observation struct {
 	Record Record
 	// Credentials is the version of the credentials Secret.
 	Credentials string
+	// Image is that of flexctl; "" where the operator runs flexctl itself.
+	Image string
+	// Resumable says that a renewal which goes on in a Job can be followed, whoever has begun it.
+	Resumable bool
+	// Leftovers counts what renewals that have ended have left in the cluster.
+	Leftovers int
 
 	// Deployments are the gateway's, in the order in which they are rolled.
 	Deployments []Deployment

@@ -15,8 +15,10 @@ const (
 	StepConfirm Step = "Confirm"
 	// StepAdopt records the registration in the gateway's Secret as the newest.
 	StepAdopt Step = "Adopt"
-	// StepRenew claims the certificate, renews it and records the outcome.
+	// StepRenew claims the certificate, renews it and records the outcome; or follows a renewal that was begun.
 	StepRenew Step = "Renew"
+	// StepTidy removes what renewals that have ended have left.
+	StepTidy Step = "Tidy"
 	// StepPublish writes the newest registration to the gateway's Secret.
 	StepPublish Step = "Publish"
 	// StepAdvance records that the newest registration is published and its rollout begins.
@@ -65,6 +67,8 @@ type Decision struct {
 // rules are asked from top to bottom; the first that returns a decision ends the list.
 var rules = []func(Observation, Decision, time.Time) *Decision{
 	unreadable,
+	resumed,
+	tidied,
 	suspended,
 	excluded,
 	confirmed,

@@ -33,12 +33,23 @@ func TestPlan(t *testing.T) {
 	// failed has an attempt fail so long before noon.
 	failed := func(f Failure, ago time.Duration) func(*Observation) {
 		return record(func(r Record) Record {
-			return r.Claimed(older, "", "me", noon.Add(-ago)).Failed(f, older, noon.Add(-ago))
+			return r.Claimed(older, "", intent(noon.Add(-ago), "me")).Failed(f, older, noon.Add(-ago))
 		})
 	}
 	claimed := func(ago time.Duration) func(*Observation) {
-		return record(func(r Record) Record { return r.Claimed(older, "", "someone", noon.Add(-ago)) })
+		return record(func(r Record) Record { return r.Claimed(older, "", intent(noon.Add(-ago), "someone")) })
 	}
+	// inJob has an operator begin a renewal in a Job so long before noon.
+	inJob := func(ago time.Duration) func(*Observation) {
+		return func(o *Observation) {
+			o.Resumable = true
+			o.Record = o.Record.Claimed(o.Record.Newest, "", Intent{Since: noon.Add(-ago), Until: noon.Add(-ago + 20*time.Minute), By: "someone", Job: "ingress-renew-1"})
+		}
+	}
+	unable := func(o *Observation) { o.Resumable = false }
+	leftovers := func(o *Observation) { o.Leftovers = 2 }
+	image := func(name string) func(*Observation) { return func(o *Observation) { o.Image = name } }
+	outdated := Failure{State: "FlexctlTooOld", Message: "old", Retry: RetrySlowly, Image: "flex:1"}
 	never := func(old int) func(*Observation) {
 		return func(o *Observation) { o.RolloutNever, o.Deployments[0].OldPods = true, old }
 	}
@@ -169,13 +180,30 @@ func TestPlan(t *testing.T) {
 		"interrupted":                  {o: seen(older).with(claimed(time.Minute)), step: StepWait, state: Interrupted, at: noon.Add(Hold - time.Minute), message: "attempt 1 to renew certificate 5EB was started at 2031-05-01T11:59:00Z by someone"},
 		"interrupted, last moment":     {o: seen(older).with(claimed(Hold - 1)), step: StepWait, state: Interrupted, at: noon.Add(1)},
 		"interrupted, held no longer":  {o: seen(older).with(claimed(Hold)), step: StepRenew, state: Renewing},
-		"interrupted, of another":      {o: seen(older).with(record(func(r Record) Record { return r.Claimed(oldest, "", "someone", noon) })), step: StepRenew, state: Renewing},
-		"interrupted, not due":         {o: seen(newest).with(record(func(r Record) Record { return r.Claimed(newest, "", "someone", noon) })), step: StepWait, state: Scheduled},
+		"interrupted, of another":      {o: seen(older).with(record(func(r Record) Record { return r.Claimed(oldest, "", intent(noon, "someone")) })), step: StepRenew, state: Renewing},
+		"interrupted, not due":         {o: seen(newest).with(record(func(r Record) Record { return r.Claimed(newest, "", intent(noon, "someone")) })), step: StepWait, state: Scheduled},
 		"interrupted, requested":       {o: seen(older).with(claimed(time.Minute), request("x")), step: StepWait, state: Interrupted},
 		"interrupted, backoff":         {o: seen(older).with(failed(credentialsRejected("1"), time.Hour), claimed(time.Minute)), step: StepWait, state: Interrupted},
 		"interrupted, blocked":         {o: seen(older).with(claimed(time.Minute), blocked), step: StepWait, state: Interrupted},
 		"interrupted, clock put back":  {o: seen(older).with(claimed(-time.Hour)), step: StepWait, state: Interrupted, at: noon.Add(time.Hour + Hold)},
 		"interrupted, clock years off": {o: seen(older).with(claimed(-1000 * day)), step: StepRenew, state: Renewing},
+
+		// A renewal that goes on in a Job.
+		"resumed":                    {o: seen(older).with(inJob(time.Minute)), step: StepRenew, state: Renewing, message: "Job ingress-renew-1"},
+		"resumed, late":              {o: seen(older).with(inJob(day)), step: StepRenew, state: Renewing},
+		"resumed, suspended":         {o: seen(older).with(inJob(time.Minute), func(o *Observation) { o.Suspended = true }), step: StepRenew, state: Renewing},
+		"resumed, duplicate":         {o: seen(older).with(inJob(time.Minute), func(o *Observation) { o.Excluded = &Finding{State: "Duplicate"} }), step: StepRenew, state: Renewing},
+		"resumed, not due":           {o: seen(newest).with(inJob(time.Minute)), step: StepRenew, state: Renewing},
+		"resumed, replaced by hand":  {o: seen(older).with(inJob(time.Minute), standing(Newer, newest)), step: StepRenew, state: Renewing},
+		"resumed, with leftovers":    {o: seen(older).with(inJob(time.Minute), leftovers), step: StepRenew, state: Renewing},
+		"not resumed by Exec":        {o: seen(older).with(inJob(time.Minute), unable), step: StepWait, state: Interrupted, at: noon.Add(19 * time.Minute)},
+		"not resumed by Exec, ended": {o: seen(older).with(inJob(20*time.Minute), unable), step: StepRenew, state: Renewing},
+		"Exec's is not resumed":      {o: seen(older).with(claimed(time.Minute), func(o *Observation) { o.Resumable = true }), step: StepWait, state: Interrupted, at: noon.Add(Hold - time.Minute)},
+		"tidied":                     {o: seen(newest).with(leftovers), step: StepTidy, state: Scheduled},
+		"tidied, suspended":          {o: seen(newest).with(leftovers, func(o *Observation) { o.Suspended = true }), step: StepTidy, state: Scheduled},
+		"tidied, unreadable":         {o: seen(newest).with(leftovers, unreadable), step: StepWait, state: "RegistrationInvalid"},
+		"image, same":                {o: seen(older).with(failed(outdated, time.Minute), image("flex:1")), step: StepWait, state: "FlexctlTooOld", at: noon.Add(14 * time.Minute), message: "or as soon as flexctl's image changes"},
+		"image, changed":             {o: seen(older).with(failed(outdated, time.Minute), image("flex:2")), step: StepRenew, state: Renewing},
 
 		"blocked":                {o: seen(newest).with(blocked), step: StepWait, state: "CredentialsNotFound", message: "no credentials"},
 		"blocked, due":           {o: seen(older).with(blocked), step: StepWait, state: "CredentialsNotFound"},
@@ -187,11 +215,13 @@ func TestPlan(t *testing.T) {
 		"refused, clock is back": {o: seen(older).with(refused(1000 * day)), step: StepRenew, state: Renewing},
 
 		// Backing off.
-		"backoff":                      {o: seen(older).with(failed(unavailable, 30*time.Second)), step: StepWait, state: "PlatformUnavailable", at: noon.Add(30 * time.Second), message: "attempt 1 to renew certificate 5EB failed at 2031-05-01T11:59:30Z: down; the next is at 2031-05-01T12:00:30Z"},
-		"backoff, over":                {o: seen(older).with(failed(unavailable, time.Minute)), step: StepRenew, state: Renewing},
-		"backoff, credentials change":  {o: seen(older).with(failed(unavailable, 0), func(o *Observation) { o.Credentials = "2" }), step: StepWait, state: "PlatformUnavailable", at: noon.Add(time.Minute)},
-		"backoff, requested":           {o: seen(older).with(failed(unavailable, 0), request("x")), step: StepRenew, state: Renewing},
-		"backoff, same request":        {o: seen(older).with(request("x"), record(func(r Record) Record { return r.Claimed(older, "x", "me", noon).Failed(unavailable, older, noon) })), step: StepWait, state: "PlatformUnavailable", at: noon.Add(time.Minute)},
+		"backoff":                     {o: seen(older).with(failed(unavailable, 30*time.Second)), step: StepWait, state: "PlatformUnavailable", at: noon.Add(30 * time.Second), message: "attempt 1 to renew certificate 5EB failed at 2031-05-01T11:59:30Z: down; the next is at 2031-05-01T12:00:30Z"},
+		"backoff, over":               {o: seen(older).with(failed(unavailable, time.Minute)), step: StepRenew, state: Renewing},
+		"backoff, credentials change": {o: seen(older).with(failed(unavailable, 0), func(o *Observation) { o.Credentials = "2" }), step: StepWait, state: "PlatformUnavailable", at: noon.Add(time.Minute)},
+		"backoff, requested":          {o: seen(older).with(failed(unavailable, 0), request("x")), step: StepRenew, state: Renewing},
+		"backoff, same request": {o: seen(older).with(request("x"), record(func(r Record) Record {
+			return r.Claimed(older, "x", intent(noon, "me")).Failed(unavailable, older, noon)
+		})), step: StepWait, state: "PlatformUnavailable", at: noon.Add(time.Minute)},
 		"backoff, clock put back":      {o: seen(older).with(failed(unavailable, -20*time.Hour)), step: StepWait, state: "PlatformUnavailable", at: noon.Add(20*time.Hour + time.Minute)},
 		"backoff, clock years off":     {o: seen(older).with(failed(unavailable, -1000*day)), step: StepRenew, state: Renewing},
 		"refused once":                 {o: seen(older).with(failed(credentialsRejected("1"), time.Hour)), step: StepWait, state: "CredentialsRejected", at: noon.Add(23 * time.Hour), message: "as soon as the credentials Secret changes"},

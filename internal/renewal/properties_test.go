@@ -26,7 +26,7 @@ func TestPlanProperties(t *testing.T) {
 		}
 	}
 	g := NewWithT(t)
-	for _, step := range []Step{StepWait, StepConfirm, StepAdopt, StepRenew, StepPublish, StepAdvance, StepRoll, StepComplete} {
+	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepAdvance, StepRoll, StepComplete} {
 		g.Expect(steps[step]).To(BeNumerically(">", 50), "%s: %v", step, steps)
 	}
 	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, UnresolvedAttempts, RolloutFailed, RestartRequired,
@@ -39,7 +39,12 @@ func TestPlanProperties(t *testing.T) {
 func contradiction(o Observation, d Decision) string {
 	r := o.Record
 	hands := d.Step != StepWait
+	follows := o.Resumable && r.Intent != nil && r.Intent.Job != ""
 	switch {
+	case follows && o.Unreadable == nil && d.Step != StepRenew:
+		return "leaving a renewal that goes on"
+	case d.Step == StepTidy && o.Leftovers == 0:
+		return "tidying what is not there"
 	case d.State == "" || d.Message == "":
 		return "a decision without words"
 	case d.Step == StepWait && !d.At.After(noon):
@@ -48,7 +53,7 @@ func contradiction(o Observation, d Decision) string {
 		return "waiting for longer than a day"
 	case hands && !d.At.IsZero():
 		return "acting and waiting"
-	case hands && (o.Suspended || o.Unreadable != nil || o.Excluded != nil):
+	case hands && o.Unreadable != nil, hands && !follows && d.Step != StepTidy && (o.Suspended || o.Excluded != nil):
 		return "acting where hands are to be kept off"
 	case d.Step == StepRoll && d.Deployment == "" || d.Step != StepRoll && d.Step != StepComplete && d.Deployment != "":
 		return "rolling nothing, or naming what isn't rolled"
@@ -74,7 +79,7 @@ func contradiction(o Observation, d Decision) string {
 			}
 		}
 	}
-	if d.Step != StepRenew {
+	if d.Step != StepRenew || follows {
 		return ""
 	}
 	asked := o.RenewRequest != "" && o.RenewRequest != r.HandledRequest
@@ -92,9 +97,9 @@ func contradiction(o Observation, d Decision) string {
 		return "renewing what is not the newest"
 	case r.Newest.Fingerprint != r.Rollout.Fingerprint:
 		return "renewing before the last one is published"
-	case r.Intent != nil && r.Intent.Fingerprint == o.Certificate.Fingerprint && held(r.Intent.Since.Add(Hold)):
+	case r.Intent != nil && r.Intent.Fingerprint == o.Certificate.Fingerprint && held(r.Intent.Until):
 		return "renewing while an intent is held"
-	case held(a.Next) && !anew && (a.Refused == "" || a.Refused == o.Credentials):
+	case held(a.Next) && !anew && (a.Refused == "" || a.Refused == o.Credentials) && (a.Image == "" || a.Image == o.Image):
 		return "renewing before the next attempt"
 	case o.Refused != nil && held(o.Refused.Until) && !anew:
 		return "trying credentials that were refused next door"
@@ -123,6 +128,7 @@ func randomObservation(random *rand.Rand) Observation {
 		return nil
 	}
 	o := Observation{
+		Resumable: chance(50),
 		Suspended: chance(5), RolloutNever: chance(30),
 		Unreadable: finding("Unreadable"), Excluded: finding("Excluded"), Blocked: finding("Blocked"),
 		Certificate: some(), Cluster: "here", Credentials: fmt.Sprint(random.IntN(2)),
@@ -137,6 +143,10 @@ func randomObservation(random *rand.Rand) Observation {
 		o.RenewRequest = fmt.Sprint(random.IntN(3))
 	}
 	o.RollRefused = chance(10)
+	o.Image = fmt.Sprint(random.IntN(2))
+	if chance(5) {
+		o.Leftovers = 1
+	}
 	if chance(15) {
 		o.Refused = &Refusal{Finding: Finding{State: "Refused", Message: "it is so"}, Until: near()}
 	}
@@ -173,9 +183,16 @@ func randomObservation(random *rand.Rand) Observation {
 		if chance(30) {
 			r.Attempts.Refused = fmt.Sprint(random.IntN(2))
 		}
+		if chance(30) {
+			r.Attempts.Image = fmt.Sprint(random.IntN(2))
+		}
 	}
 	if chance(30) {
 		r.Intent = &Intent{Fingerprint: some().Fingerprint, Attempt: 1, Since: near(), By: "someone"}
+		r.Intent.Until = r.Intent.Since.Add(randomDuration(random, time.Hour))
+		if chance(30) {
+			r.Intent.Job = "job"
+		}
 	}
 	for i := range random.IntN(4) {
 		d := Deployment{Name: fmt.Sprint(i), UID: fmt.Sprint(i), Complete: chance(50), Failed: chance(30), OldPods: random.IntN(3), Message: "it is so"}

@@ -35,8 +35,12 @@ type Intent struct {
 	Fingerprint string    `json:"fingerprint"`
 	Attempt     int       `json:"attempt"`
 	Since       time.Time `json:"since"`
+	// Until is when it has ended for sure.
+	Until time.Time `json:"until"`
 	// By names the operator's process.
 	By string `json:"by"`
+	// Job renews, where it is not the operator's process itself: any operator can go on with it.
+	Job string `json:"job,omitempty"`
 }
 
 // Attempts to renew one certificate.
@@ -53,6 +57,8 @@ type Attempts struct {
 	Next    time.Time `json:"next,omitzero"`
 	// Refused is the version of the credentials that were refused, where a change of them ends the wait.
 	Refused string `json:"refused,omitempty"`
+	// Image is the image whose flexctl could not be used, where another one ends the wait.
+	Image string `json:"image,omitempty"`
 	// Request is the renewal request that stood when it was made.
 	Request string `json:"request,omitempty"`
 }
@@ -163,15 +169,17 @@ func (r Record) Adopted(c Certificate) Record {
 	return r
 }
 
-// Claimed records that a renewal is about to start. An intent that is still open is counted as unresolved.
-func (r Record) Claimed(c Certificate, request, by string, now time.Time) Record {
+// Claimed records that a renewal is about to start. An intent that is still open is counted as unresolved. The caller
+// says of the intent since when, until when, by whom and how.
+func (r Record) Claimed(c Certificate, request string, intent Intent) Record {
 	r.Attempts = r.AttemptsFor(c.Fingerprint)
 	if r.Intent != nil && r.Intent.Fingerprint == c.Fingerprint {
 		r.Attempts.Unresolved++
 		r.Attempts.Failed++
 	}
 	r.Attempts.Request = request
-	r.Intent = &Intent{Fingerprint: c.Fingerprint, Attempt: r.Attempts.Failed + 1, Since: now, By: by}
+	intent.Fingerprint, intent.Attempt = c.Fingerprint, r.Attempts.Failed+1
+	r.Intent = &intent
 	return r
 }
 
@@ -195,7 +203,7 @@ func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
 	}
 	a.State, a.Message, a.Last = f.State, f.Message, now
 	a.Next = now.Add(f.Retry.delay(a.Failed, c.NotAfter.Sub(now)))
-	a.Refused = ""
+	a.Refused, a.Image = "", f.Image
 	if f.Retry == RetryOnChange {
 		a.Refused = f.Credentials
 	}

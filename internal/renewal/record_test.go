@@ -20,8 +20,8 @@ func TestRecordTransitions(t *testing.T) {
 	g.Expect(r.Rollout).To(Equal(Rollout{Fingerprint: older.Fingerprint}))
 	g.Expect(r.Rollout.Annotation()).To(BeEmpty())
 
-	r = r.Claimed(older, "", "me", noon)
-	g.Expect(r.Intent).To(Equal(&Intent{Fingerprint: older.Fingerprint, Attempt: 1, Since: noon, By: "me"}))
+	r = r.Claimed(older, "", intent(noon, "me"))
+	g.Expect(r.Intent).To(Equal(&Intent{Fingerprint: older.Fingerprint, Attempt: 1, Since: noon, Until: noon.Add(Hold), By: "me"}))
 	g.Expect(r.Attempts).To(Equal(Attempts{Fingerprint: older.Fingerprint}))
 
 	r = r.Failed(unavailable, older, noon.Add(time.Second))
@@ -29,23 +29,23 @@ func TestRecordTransitions(t *testing.T) {
 	g.Expect(r.Attempts).To(Equal(Attempts{Fingerprint: older.Fingerprint, Failed: 1, State: "PlatformUnavailable", Message: "down",
 		Last: noon.Add(time.Second), Next: noon.Add(time.Second + time.Minute)}))
 
-	r = r.Claimed(older, "x", "me", noon.Add(time.Hour)).Failed(credentialsRejected("1"), older, noon.Add(time.Hour))
+	r = r.Claimed(older, "x", intent(noon.Add(time.Hour), "me")).Failed(credentialsRejected("1"), older, noon.Add(time.Hour))
 	g.Expect(r.Attempts).To(Equal(Attempts{Fingerprint: older.Fingerprint, Failed: 2, State: "CredentialsRejected", Message: "refused",
 		Last: noon.Add(time.Hour), Next: noon.Add(25 * time.Hour), Refused: "1", Request: "x"}))
 
-	r = r.Claimed(older, "x", "me", noon.Add(2*time.Hour)).Failed(lost, older, noon.Add(2*time.Hour))
+	r = r.Claimed(older, "x", intent(noon.Add(2*time.Hour), "me")).Failed(lost, older, noon.Add(2*time.Hour))
 	g.Expect(r.Attempts).To(And(HaveField("Failed", 3), HaveField("Unresolved", 1), HaveField("Refused", ""), HaveField("Next", noon.Add(2*time.Hour+4*time.Minute))))
 
 	// An operator dies with a claim; the next claim counts it.
-	r = r.Claimed(older, "", "me", noon.Add(3*time.Hour))
+	r = r.Claimed(older, "", intent(noon.Add(3*time.Hour), "me"))
 	before := r
-	r = r.Claimed(older, "y", "someone", noon.Add(4*time.Hour))
+	r = r.Claimed(older, "y", intent(noon.Add(4*time.Hour), "someone"))
 	g.Expect(r.Attempts).To(And(HaveField("Failed", 4), HaveField("Unresolved", 2), HaveField("Request", "y"), HaveField("Last", noon.Add(2*time.Hour))))
-	g.Expect(r.Intent).To(Equal(&Intent{Fingerprint: older.Fingerprint, Attempt: 5, Since: noon.Add(4 * time.Hour), By: "someone"}))
+	g.Expect(r.Intent).To(Equal(&Intent{Fingerprint: older.Fingerprint, Attempt: 5, Since: noon.Add(4 * time.Hour), Until: noon.Add(4*time.Hour + Hold), By: "someone"}))
 	g.Expect(before.Intent.By).To(Equal("me"), "a transition leaves what it starts from alone")
 	g.Expect(before.Attempts.Unresolved).To(Equal(1))
 	// Nothing is known of an intent for another certificate.
-	g.Expect(r.Claimed(newest, "", "me", noon).Attempts).To(Equal(Attempts{Fingerprint: newest.Fingerprint}))
+	g.Expect(r.Claimed(newest, "", intent(noon, "me")).Attempts).To(Equal(Attempts{Fingerprint: newest.Fingerprint}))
 
 	r = r.Succeeded(newest, "y", noon.Add(5*time.Hour))
 	g.Expect(r.Newest).To(Equal(newest))
@@ -74,7 +74,7 @@ func TestRecordTransitions(t *testing.T) {
 	next := certificate("D", 2*lifetime)
 	g.Expect(rolled.Adopted(next).Published(noon, noon, true).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", newest)))
 	g.Expect(r.Adopted(next).Published(noon, noon, false).Rollout).To(And(HaveField("Sequence", int64(2)), HaveField("Held", older)))
-	adopted := r.Claimed(newest, "", "me", noon).Adopted(next)
+	adopted := r.Claimed(newest, "", intent(noon, "me")).Adopted(next)
 	g.Expect(adopted.Intent).To(BeNil())
 	g.Expect(adopted.Previous).To(Equal(newest))
 	g.Expect(adopted.Renewed.Fingerprint).To(Equal(newest.Fingerprint))
@@ -93,7 +93,7 @@ func TestAttemptsForAnotherCertificate(t *testing.T) {
 func TestRecordAsJSON(t *testing.T) {
 	g := NewWithT(t)
 	full := Record{Cluster: "here"}.Seen(older, "").Succeeded(newest, "x", noon).Published(noon.Add(time.Second), noon.Add(1500*time.Millisecond), false).
-		Failed(credentialsRejected("uid/7"), newest, noon.Add(time.Hour)).Claimed(newest, "y", "me", noon.Add(2*time.Hour))
+		Failed(credentialsRejected("uid/7"), newest, noon.Add(time.Hour)).Claimed(newest, "y", intent(noon.Add(2*time.Hour), "me"))
 	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older, ""), "full": full, "rolled": full.RolledOut("uid-a", true)} {
 		encoded, err := json.Marshal(r)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -106,7 +106,7 @@ func TestRecordAsJSON(t *testing.T) {
 	// What operators have stored is read by those to come.
 	var stored Record
 	g.Expect(json.Unmarshal([]byte(`{"cluster":"here",
-		"intent":{"fingerprint":"f","attempt":2,"since":"2031-05-01T12:00:00Z","by":"me"},
+		"intent":{"fingerprint":"f","attempt":2,"since":"2031-05-01T12:00:00Z","until":"2031-05-01T13:00:00Z","by":"me","job":"ingress-renew-1"},
 		"attempts":{"fingerprint":"f","failed":1,"unresolved":1,"state":"RenewalTimedOut","message":"m","last":"2031-05-01T12:00:00Z","next":"2031-05-01T12:01:00Z","refused":"1","request":"x"},
 		"renewed":{"fingerprint":"e","time":"2031-05-01T12:00:00Z"},
 		"handledRequest":"w",
@@ -115,7 +115,7 @@ func TestRecordAsJSON(t *testing.T) {
 			"held":{"serialNumber":"s","fingerprint":"d","notBefore":"2031-05-01T12:00:00Z","notAfter":"2031-05-01T12:00:00Z"}}}`), &stored)).To(Succeed())
 	g.Expect(stored).To(Equal(Record{
 		Cluster:  "here",
-		Intent:   &Intent{Fingerprint: "f", Attempt: 2, Since: noon, By: "me"},
+		Intent:   &Intent{Fingerprint: "f", Attempt: 2, Since: noon, Until: noon.Add(time.Hour), By: "me", Job: "ingress-renew-1"},
 		Attempts: Attempts{Fingerprint: "f", Failed: 1, Unresolved: 1, State: "RenewalTimedOut", Message: "m", Last: noon, Next: noon.Add(time.Minute), Refused: "1", Request: "x"},
 		Renewed:  Renewed{Fingerprint: "e", Time: noon}, HandledRequest: "w",
 		Rollout: Rollout{Sequence: 3, Fingerprint: "f", Started: noon, Published: noon, Completed: true, Rolled: []Rolled{{UID: "u", At: noon, Done: true}}, Held: Certificate{SerialNumber: "s", Fingerprint: "d", NotBefore: noon, NotAfter: noon}},

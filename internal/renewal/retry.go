@@ -2,8 +2,8 @@ package renewal
 
 import "time"
 
-// Deadline is how long one renewal may take. An operator that dies takes its renewal with it, so an intent that
-// is older than Hold belongs to a renewal that has ended for sure.
+// Deadline is how long flexctl may take. An operator that runs it itself takes it with it when it dies, so an intent of
+// one that is older than Hold belongs to a renewal that has ended for sure.
 const (
 	Deadline = 2 * time.Minute
 	Hold     = Deadline + 30*time.Second
@@ -25,6 +25,8 @@ type Failure struct {
 	Unresolved bool
 	// Credentials is the version of the credentials that were used.
 	Credentials string
+	// Image is that of flexctl, where it is to blame.
+	Image string
 }
 
 // Retry is how a failure is repeated.

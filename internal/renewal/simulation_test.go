@@ -348,7 +348,7 @@ func (w *world) act(o Observation, d Decision) error {
 func (w *world) renew(o Observation) error {
 	certificate := o.Certificate
 	of := w.of(certificate)
-	claimed := w.record.Claimed(certificate, o.RenewRequest, "me", w.clock)
+	claimed := w.record.Claimed(certificate, o.RenewRequest, intent(w.clock, "me"))
 	anew := o.RenewRequest != of.lastRequest && o.RenewRequest != ""
 	if of.recorded > 0 {
 		return fmt.Errorf("certificate %s is renewed once more", certificate.Fingerprint)

@@ -142,7 +142,7 @@ func newSuite(t *testing.T) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := operator.Grant(ctx, admin, filepath.Join("..", "..", "config", "rbac", "role.yaml")); err != nil {
+	if err := operator.Grant(ctx, admin, filepath.Join("..", "..", "config", "rbac", "role.yaml"), filepath.Join("..", "..", "config", "rbac", "handoff", "role.yaml")); err != nil {
 		t.Fatal(err)
 	}
 	directory := t.TempDir()

@@ -80,24 +80,26 @@ func FlexRegistration(namespace, name string) *v1alpha1.FlexRegistration {
 // Group is the group of the users that operators run as.
 const Group = "flex-registration-operators"
 
-// Grant installs the generated role, which is in the file, and binds it to the group.
-func Grant(ctx context.Context, admin client.Client, file string) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("granting the operator's rights: %w", err)
-	}
-	role := &rbacv1.ClusterRole{}
-	if err := yaml.UnmarshalStrict(content, role); err != nil {
-		return fmt.Errorf("granting the operator's rights: %s: %w", file, err)
-	}
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: Group}},
-	}
-	for _, o := range []client.Object{role, binding} {
-		if err := admin.Create(ctx, o); err != nil {
+// Grant installs the generated roles, which are in these files, and binds them to the group.
+func Grant(ctx context.Context, admin client.Client, files ...string) error {
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
 			return fmt.Errorf("granting the operator's rights: %w", err)
+		}
+		role := &rbacv1.ClusterRole{}
+		if err := yaml.UnmarshalStrict(content, role); err != nil {
+			return fmt.Errorf("granting the operator's rights: %s: %w", file, err)
+		}
+		binding := &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: Group}},
+		}
+		for _, o := range []client.Object{role, binding} {
+			if err := admin.Create(ctx, o); err != nil {
+				return fmt.Errorf("granting the operator's rights: %w", err)
+			}
 		}
 	}
 	return nil

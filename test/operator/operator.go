@@ -26,6 +26,7 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/controllers"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
@@ -33,8 +34,9 @@ import (
 type Options struct {
 	// Config connects as the operator's user.
 	Config *rest.Config
-	// Renewer asks the platform; nothing of it goes on after Kill.
+	// Renewer asks the platform; nothing of it goes on after Kill. Where Jobs is set, Jobs do that instead, and go on.
 	Renewer anypoint.Renewer
+	Jobs    *job.Config
 	Clock   clock.WithTicker
 	// AnypointHosts are as the manager's flag.
 	AnypointHosts []string
@@ -101,7 +103,12 @@ func Start(o Options) (*Operator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting up: %w", err)
 	}
+	var jobs *job.Runner
+	if o.Jobs != nil {
+		jobs = &job.Runner{Config: *o.Jobs, Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: o.Clock}
+	}
 	if err := (&controllers.Reconciler{
+		Jobs:          jobs,
 		Client:        mgr.GetClient(),
 		APIReader:     mgr.GetAPIReader(),
 		Recorder:      mgr.GetEventRecorder("flex-registration-operator"),

@@ -1,0 +1,163 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/registration"
+)
+
+// eventsAfter is how long a Job may take to start before Events are asked what it waits for. Whatever pods say
+// themselves is told at once.
+const eventsAfter = 30 * time.Second
+
+// look says what has become of the Job: the answer, an *anypoint.Error, or an *anypoint.Pending.
+func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*registration.Registration, error) {
+	// The Job before the result: where the Job has ended, so has whatever its pod could hand over.
+	job, pod, err := a.find(ctx)
+	if err != nil {
+		return nil, a.unread(err)
+	}
+	handoff := &corev1.Secret{}
+	if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff); client.IgnoreNotFound(err) != nil {
+		return nil, a.unread(a.handoffError("reading", err))
+	}
+	renewed, err := handedOver(handoff)
+	switch {
+	case renewed != nil:
+		return renewed, nil
+	case err != nil:
+		return nil, &anypoint.Error{Class: anypoint.ResultInvalid, Unresolved: true, Detail: "what the pod handed over is no registration: " + err.Error()}
+	case job == nil:
+		return nil, a.failed("it does not exist: the operator stopped before it was created, or somebody has deleted it")
+	}
+	if status := flexctlStatus(pod); status != nil && status.State.Terminated != nil && status.State.Terminated.ExitCode != 0 {
+		return nil, a.flexctlFailed(status.State.Terminated, credentials)
+	}
+	now := a.Clock.Now()
+	started := hasStarted(pod)
+	switch condition := finished(job, batchv1.JobFailed); {
+	case condition != nil && pod != nil && !started:
+		return nil, a.notStarted(podFailure(pod))
+	case condition != nil:
+		return nil, a.failed(strings.TrimSpace(condition.Message + " " + podFailure(pod)))
+	case finished(job, batchv1.JobComplete) != nil:
+		return nil, a.failed("it reports success, but nothing was handed over")
+	case started && now.Before(a.intent.Until):
+		return nil, a.pending("flexctl has been started", false, a.intent.Until.Sub(now))
+	case started || pod == nil && job.Status.Failed > 0:
+		return nil, a.failed("it has not ended in time")
+	}
+	why, stuck, err := a.waitsFor(ctx, job, pod, now)
+	if err != nil {
+		return nil, a.unread(err)
+	}
+	if now.Before(a.intent.Since.Add(startWithin + startMargin)) {
+		return nil, a.pending(why, stuck, eventsAfter)
+	}
+	// By now no pod of the Job runs flexctl any more.
+	if err := a.Remove(ctx, []client.Object{job}); err != nil {
+		return nil, a.unread(err)
+	}
+	return nil, a.notStarted(why)
+}
+
+// unread says that an attempt goes on although it could not be looked at.
+func (a *attempt) unread(err error) error {
+	return a.pending(err.Error(), true, eventsAfter)
+}
+
+func (a *attempt) failed(why string) error {
+	return &anypoint.Error{Class: anypoint.JobFailed, Unresolved: true, Detail: fmt.Sprintf("Job %s: %s", a.intent.Job, why)}
+}
+
+func (a *attempt) notStarted(why string) error {
+	return &anypoint.Error{Class: anypoint.JobNotStarted, Detail: fmt.Sprintf("Job %s did not come to run flexctl: %s", a.intent.Job, why)}
+}
+
+// flexctlFailed makes an error of how the container with flexctl ended.
+func (a *attempt) flexctlFailed(terminated *corev1.ContainerStateTerminated, credentials anypoint.Credentials) error {
+	if failure := anypoint.ParseTerminationMessage(terminated.Message, credentials); failure != nil {
+		return failure
+	}
+	if terminated.StartedAt.IsZero() || terminated.Reason == "StartError" || terminated.Reason == "ContainerCannotRun" {
+		return &anypoint.Error{Class: anypoint.FlexctlUnusable, Detail: fmt.Sprintf("Job %s: the container with flexctl can't be started: %s", a.intent.Job, bounded(terminated.Message))}
+	}
+	return a.failed(fmt.Sprintf("the container with flexctl was ended (%s, exit code %d)", terminated.Reason, terminated.ExitCode))
+}
+
+// find returns the Job and its newest pod; nil for what does not exist.
+func (a *attempt) find(ctx context.Context) (*batchv1.Job, *corev1.Pod, error) {
+	job, key := &batchv1.Job{}, client.ObjectKey{Namespace: a.fr.Namespace, Name: a.intent.Job}
+	err := a.Client.Get(ctx, key, job)
+	if apierrors.IsNotFound(err) { // The cache may be behind.
+		err = a.APIReader.Get(ctx, key, job)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("getting Job %s: %w", key, err)
+	}
+	var pods corev1.PodList
+	if err := a.Client.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
+		return nil, nil, fmt.Errorf("listing the pods of Job %s: %w", key, err)
+	}
+	var newest *corev1.Pod
+	for i := range pods.Items {
+		if p := &pods.Items[i]; metav1.IsControlledBy(p, job) && (newest == nil || newest.CreationTimestamp.Before(&p.CreationTimestamp)) {
+			newest = p
+		}
+	}
+	return job, newest, nil
+}
+
+// finished returns the condition that ended a Job, nil if it didn't. A Job that is about to fail still has pods whose
+// end is awaited.
+func finished(job *batchv1.Job, kind batchv1.JobConditionType) *batchv1.JobCondition {
+	i := slices.IndexFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool { return c.Type == kind && c.Status == corev1.ConditionTrue })
+	if i < 0 {
+		return nil
+	}
+	return &job.Status.Conditions[i]
+}
+
+func flexctlStatus(pod *corev1.Pod) *corev1.ContainerStatus {
+	if pod == nil {
+		return nil
+	}
+	i := slices.IndexFunc(pod.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == containerFlexctl })
+	if i < 0 {
+		return nil
+	}
+	return &pod.Status.InitContainerStatuses[i]
+}
+
+// hasStarted says that flexctl runs or has run.
+func hasStarted(pod *corev1.Pod) bool {
+	status := flexctlStatus(pod)
+	return status != nil && (status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil)
+}
+
+// podFailure says why a pod failed, as far as it says so itself.
+func podFailure(pod *corev1.Pod) string {
+	if pod == nil {
+		return ""
+	}
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if t := status.State.Terminated; t != nil && t.ExitCode != 0 {
+			return fmt.Sprintf("container %s ended with exit code %d (%s): %s", status.Name, t.ExitCode, t.Reason, bounded(t.Message))
+		}
+	}
+	return bounded(strings.TrimSpace(pod.Status.Reason + " " + pod.Status.Message))
+}

@@ -1,0 +1,86 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// waitsFor says what a Job waits for whose flexctl was not started, and whether somebody may have to act.
+func (a *attempt) waitsFor(ctx context.Context, job *batchv1.Job, pod *corev1.Pod, now time.Time) (why string, stuck bool, err error) {
+	why, uid := "its pod is being made", job.UID
+	if pod != nil {
+		if why := PodProblem(pod); why != "" {
+			return why, true, nil
+		}
+		why, uid = "its pod is starting", pod.UID
+	}
+	if now.Before(a.intent.Since.Add(eventsAfter)) {
+		return why, false, nil
+	}
+	warning, err := a.lastWarning(ctx, uid)
+	if err != nil {
+		return "", false, err
+	}
+	if warning == "" {
+		return why + " for " + now.Sub(a.intent.Since).Truncate(time.Second).String(), true, nil
+	}
+	return warning, true, nil
+}
+
+// PodProblem says what keeps a pod from starting, as far as the pod says so itself.
+func PodProblem(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return fmt.Sprintf("its pod is not scheduled (%s): %s", c.Reason, bounded(c.Message))
+		}
+	}
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if w := status.State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+			return fmt.Sprintf("container %s with image %s waits (%s): %s", status.Name, status.Image, w.Reason, bounded(w.Message))
+		}
+	}
+	return ""
+}
+
+// lastWarning is the newest warning Event about an object, "" if there is none.
+func (a *attempt) lastWarning(ctx context.Context, uid types.UID) (string, error) {
+	var events corev1.EventList
+	if err := a.APIReader.List(ctx, &events, client.InNamespace(a.fr.Namespace), client.MatchingFields{"involvedObject.uid": string(uid), "type": corev1.EventTypeWarning}); err != nil {
+		return "", fmt.Errorf("listing the Events of Job %s: %w", a.intent.Job, err)
+	}
+	var newest *corev1.Event
+	for i := range events.Items {
+		if e := &events.Items[i]; newest == nil || seen(newest).Before(seen(e)) {
+			newest = e
+		}
+	}
+	if newest == nil {
+		return "", nil
+	}
+	return fmt.Sprintf("%s: %s", newest.Reason, bounded(newest.Message)), nil
+}
+
+func seen(e *corev1.Event) time.Time {
+	if !e.LastTimestamp.IsZero() {
+		return e.LastTimestamp.Time
+	}
+	return e.EventTime.Time
+}
+
+// bounded keeps what Kubernetes says to a line of what fits into a condition.
+func bounded(s string) string {
+	const most = 400
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}

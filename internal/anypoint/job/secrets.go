@@ -1,0 +1,90 @@
+package job
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/registration"
+)
+
+// LabelFlexRegistration, on what a renewal makes, names the FlexRegistration that it is for.
+const LabelFlexRegistration = "gateway.flexops.dev/flexregistration"
+
+// The types of the Secrets of a renewal. A Secret's type can't be changed, so nobody's Secret turns into one of them.
+const (
+	// AttemptType is that of a Secret that holds what one attempt starts from.
+	AttemptType corev1.SecretType = "gateway.flexops.dev/attempt"
+	// HandoffType is that of the Secret in which a pod hands its result over.
+	HandoffType corev1.SecretType = "gateway.flexops.dev/handoff"
+)
+
+// HandoffName names, for a FlexRegistration, the handoff Secret and the ServiceAccount, Role and RoleBinding by which
+// pods may write it.
+func HandoffName(flexRegistration string) string { return "flexreg-handoff-" + flexRegistration }
+
+// meta is what everything has that a renewal makes.
+func (a *attempt) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: a.fr.Namespace, Name: name,
+		Labels: map[string]string{LabelFlexRegistration: a.fr.Name, labelManagedBy: managedBy},
+		OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "FlexRegistration", Name: a.fr.Name, UID: a.fr.UID, Controller: ptr.To(true),
+		}},
+	}
+}
+
+func (a *attempt) attemptSecret(content anypoint.Attempt) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: a.meta(a.intent.Job), Type: AttemptType, Immutable: ptr.To(true), Data: content.Data()}
+}
+
+// createHandoff makes the handoff Secret anew, so that a late pod of an earlier attempt, which knows it by another UID,
+// is refused. What such a pod has handed over in time is returned instead: it can't be had again.
+func (a *attempt) createHandoff(ctx context.Context, old *registration.Registration) (*corev1.Secret, *registration.Registration, error) {
+	fresh := func() *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: a.meta(HandoffName(a.fr.Name)), Type: HandoffType}
+	}
+	secret := fresh()
+	err := a.Client.Create(ctx, secret, gateway.FieldOwner)
+	if err == nil || !apierrors.IsAlreadyExists(err) {
+		return secret, nil, a.handoffError("creating", err)
+	}
+	earlier := &corev1.Secret{}
+	if err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(secret), earlier); err != nil {
+		return nil, nil, a.handoffError("reading", err)
+	}
+	if earlier.Type != HandoffType {
+		return nil, nil, fmt.Errorf("Secret %s/%s, in which the pod is to hand its result over, was not made by the operator: rename it, or rename FlexRegistration %s", earlier.Namespace, earlier.Name, a.fr.Name)
+	}
+	if late, _ := handedOver(earlier); late != nil && late.AgentID() == old.AgentID() && late.Certificate().NewerThan(old.Certificate()) {
+		return nil, late, nil
+	}
+	if err := a.Client.Delete(ctx, earlier, client.Preconditions{UID: &earlier.UID}); client.IgnoreNotFound(err) != nil {
+		return nil, nil, a.handoffError("deleting", err)
+	}
+	secret = fresh()
+	return secret, nil, a.handoffError("creating", a.Client.Create(ctx, secret, gateway.FieldOwner))
+}
+
+func (a *attempt) handoffError(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s Secret %s/%s, in which the pod is to hand its result over: %w", doing, a.fr.Namespace, HandoffName(a.fr.Name), err)
+}
+
+// handedOver reads a result; nil where there is none yet.
+func handedOver(secret *corev1.Secret) (*registration.Registration, error) {
+	if secret.Type != HandoffType || len(secret.Data) == 0 {
+		return nil, nil
+	}
+	return registration.Parse(map[string][]byte{registration.DefaultKey: secret.Data[registration.DefaultKey]}, registration.DefaultKey)
+}
