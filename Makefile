@@ -92,7 +92,7 @@ verify-modules:
 
 .PHONY: vet
 vet:
-	go vet ./...
+	go vet -tags e2e ./...
 
 ##@ Tests
 

@@ -134,6 +134,9 @@ func run(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("--log-level=%s: write error, info or debug", o.logLevel)
 	}
+	if err := o.check(); err != nil {
+		return err
+	}
 	logger := zap.New(zap.UseDevMode(false), zap.Level(level), zap.StacktraceLevel(zapcore.DPanicLevel))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger.WithName("client-go"))
@@ -175,13 +178,10 @@ func run(arguments []string) error {
 	}
 
 	reconciler := &controllers.Reconciler{}
-	switch o.renewer {
-	case renewerJob:
+	if o.renewer == renewerJob {
 		reconciler.Jobs, err = o.jobRunner(mgr)
-	case renewerExec:
+	} else {
 		reconciler.Renewer, err = o.execRenewer()
-	default:
-		err = fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
 	}
 	if err != nil {
 		return err
@@ -210,14 +210,22 @@ func run(arguments []string) error {
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
 
-// jobRunner renews in Jobs.
-func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
-	if o.jobs.OperatorImage == "" {
-		return nil, errors.New("--renewer=job needs --job-image, or the environment variable OPERATOR_IMAGE: the image that the operator itself runs from")
+// check says what is wrong with flags that are valid one by one.
+func (o *options) check() error {
+	switch {
+	case o.renewer != renewerJob && o.renewer != renewerExec:
+		return fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
+	case o.renewer == renewerJob && o.jobs.OperatorImage == "":
+		return errors.New("--renewer=job needs --job-image, or the environment variable OPERATOR_IMAGE: the image that the operator itself runs from")
 	}
 	if err := job.CheckImages(o.jobs.Images); err != nil {
-		return nil, fmt.Errorf("--flexctl-images: %w", err)
+		return fmt.Errorf("--flexctl-images: %w", err)
 	}
+	return nil
+}
+
+// jobRunner renews in Jobs.
+func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
 	o.jobs.Hosts = o.anypointHosts
 	var err error
 	if o.jobs.Network, err = anypoint.NetworkFromEnvironment(); err != nil {

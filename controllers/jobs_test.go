@@ -409,7 +409,9 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		Expect(kubelets.Output(client.ObjectKeyFromObject(s.pod(failed)), "flexctl")).To(ContainSubstring("FlexctlTooOld"))
 
 		By("refusing an image that nobody allows")
-		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Flexctl.Image = "registry.example.com/evil/flex-gateway:2" })
+		s.change(func(fr *v1alpha1.FlexRegistration) {
+			fr.Spec.Flexctl.Image = "registry.example.com/evil/flex-gateway:2"
+		})
 		s.eventually(v1alpha1.ConditionReady, "False/FlexctlImageNotAllowed")
 		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Flexctl.Image = gatewayImage })
 		s.eventually(v1alpha1.ConditionRenewed, "True/UpToDate")

@@ -258,6 +258,22 @@ var _ = Describe("References", func() {
 		Expect(s.secret(operator.SecretName)).To(Equal(secret))
 	})
 
+	It("reaches none of the operator's own Secrets through a reference", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		record := s.secret(s.recordName())
+		t := &scene{ctx: ctx, namespace: s.namespace, gateway: s.gateway, fr: operator.FlexRegistration(s.namespace, "nosy")}
+		t.fr.Spec.TargetRef, t.fr.Spec.SecretRef = nil, &v1alpha1.SecretKeyReference{Name: record.Name, Key: "newest.yaml"}
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, t.fr)) })
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "False/RegistrationInvalid")
+		Expect(t.message(v1alpha1.ConditionReady)).To(ContainSubstring("the operator's own"))
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.CredentialsRef.Name = record.Name })
+		s.eventually(v1alpha1.ConditionReady, "False/CredentialsIncomplete")
+		Expect(s.secret(record.Name).UID).To(Equal(record.UID))
+	})
+
 	It("leaves nothing but the record behind, and no finalizer", func(ctx context.Context) {
 		s := newScene(ctx, 10*day)
 		s.create()

@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -439,6 +440,33 @@ var _ = Describe("Sharing a certificate", func() {
 		clk.Step(25 * time.Hour)
 		Consistently(states).Should(ConsistOf("True/Scheduled", "False/Duplicate"))
 		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("believes a copy in another namespace only where its record proves that it was renewed from this one", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+
+		By("letting nobody stop a renewal who made up a later certificate for the same agent id")
+		forged := newScene(ctx, 300*day)
+		later, err := platform.Register("forged", 449*day)
+		Expect(err).NotTo(HaveOccurred())
+		forged.put(operator.SecretName, map[string][]byte{"registration.yaml": bytes.ReplaceAll(later.File, []byte(later.AgentID), []byte(s.gateway.AgentID))})
+		forged.fr.Spec.Suspend = true
+		forged.create()
+		forged.eventually(v1alpha1.ConditionReady, "True/Suspended")
+		s.change(func(fr *v1alpha1.FlexRegistration) {
+			fr.Annotations = map[string]string{v1alpha1.AnnotationRenew: "now"}
+		})
+		Eventually(s.renewals).Should(Equal(1))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+
+		By("telling a real copy that it is one")
+		copied := newScene(ctx, 300*day)
+		copied.put(operator.SecretName, map[string][]byte{"registration.yaml": s.gateway.File})
+		copied.create()
+		copied.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		Expect(copied.message(v1alpha1.ConditionReady)).To(ContainSubstring("has already renewed"))
 	})
 
 	It("lets one of two FlexRegistrations for one Secret work", func(ctx context.Context) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/utils/clock"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 )
@@ -43,5 +44,5 @@ func run(arguments []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	return w.Run(ctx, time.Now(), os.Stderr)
+	return w.Run(ctx, clock.RealClock{}.Now(), os.Stderr)
 }

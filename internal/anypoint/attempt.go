@@ -127,7 +127,8 @@ func (e *Error) terminationMessage() []byte {
 // wrapper, so whatever is read may be of its making: it is scrubbed again, and what can't be told counts as unresolved.
 func ParseTerminationMessage(message string, credentials Credentials) *Error {
 	var o outcome
-	if json.Unmarshal([]byte(message), &o) != nil || !slices.Contains(classes, o.Class) {
+	_ = json.Unmarshal([]byte(message), &o) // What is no JSON has no class either.
+	if !slices.Contains(classes, o.Class) {
 		return nil
 	}
 	return &Error{Class: o.Class, Detail: cut(redact(o.Detail, credentials), maxDetail), Unresolved: o.Unresolved || o.Class == FlexctlFailed}

@@ -218,13 +218,16 @@ func TestCommandLine(t *testing.T) {
 	program := build(t)
 	help, err := exec.CommandContext(context.Background(), program, "--help").CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred())
-	for _, group := range []string{"Anypoint Platform flags:", "Controller flags:", "Observability flags:"} {
+	for _, group := range []string{"Anypoint Platform flags:", "Renewing in Jobs flags:", "Controller flags:", "Observability flags:"} {
 		g.Expect(string(help)).To(ContainSubstring(group))
 	}
 	for flag, complaint := range map[string]string{
-		"--log-level=loud":  "write error, info or debug",
-		"--no-such-flag":    "unknown flag: --no-such-flag",
-		"--max-concurrent=": "invalid argument",
+		"--log-level=loud":   "write error, info or debug",
+		"--no-such-flag":     "unknown flag: --no-such-flag",
+		"--max-concurrent=":  "invalid argument",
+		"--renewer=both":     "write job or exec",
+		"--renewer=job":      "needs --job-image",
+		"--flexctl-images=[": "is not a repository",
 	} {
 		output, err := exec.CommandContext(context.Background(), program, flag).CombinedOutput()
 		g.Expect(err).To(HaveOccurred())

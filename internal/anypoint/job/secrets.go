@@ -62,7 +62,7 @@ func (a *attempt) createHandoff(ctx context.Context, old *registration.Registrat
 		return nil, nil, a.handoffError("reading", err)
 	}
 	if earlier.Type != HandoffType {
-		return nil, nil, fmt.Errorf("Secret %s/%s, in which the pod is to hand its result over, was not made by the operator: rename it, or rename FlexRegistration %s", earlier.Namespace, earlier.Name, a.fr.Name)
+		return nil, nil, fmt.Errorf("there is a Secret %s/%s, in which the pod is to hand its result over, that was not made by the operator: rename it, or rename FlexRegistration %s", earlier.Namespace, earlier.Name, a.fr.Name)
 	}
 	if late, _ := handedOver(earlier); late != nil && late.AgentID() == old.AgentID() && late.Certificate().NewerThan(old.Certificate()) {
 		return nil, late, nil
