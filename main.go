@@ -36,10 +36,11 @@ import (
 // version is set by the linker.
 var version = "development"
 
-// The other things that this program does: superviseCommand runs flexctl for the operator (see anypoint.Supervise),
-// handoffCommand hands a result over in the pod of a renewal Job (see job.HandOff).
+// The other things that this program does: superviseCommand runs flexctl for the operator (see anypoint.Supervise); in the
+// pod of a renewal Job, prepareCommand comes before flexctl and handoffCommand after it (see package job).
 const (
 	superviseCommand = "supervise"
+	prepareCommand   = "prepare"
 	handoffCommand   = "handoff"
 )
 
@@ -66,12 +67,11 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == superviseCommand {
 		os.Exit(anypoint.Supervise(os.Args[2:]))
 	}
-	command := run
-	if len(os.Args) > 1 && os.Args[1] == handoffCommand {
-		command = handOff
-		os.Args = os.Args[1:]
+	command, arguments := run, os.Args[1:]
+	if len(arguments) > 0 && (arguments[0] == prepareCommand || arguments[0] == handoffCommand) {
+		command = inPod
 	}
-	if err := command(os.Args[1:]); err != nil {
+	if err := command(arguments); err != nil {
 		fmt.Fprintln(os.Stderr, "flex-registration-operator:", err)
 		os.Exit(1)
 	}
@@ -93,7 +93,7 @@ func flags(o *options) *pflag.FlagSet {
 	f = sets.FlagSet("Renewing in Jobs")
 	f.StringVar(&o.jobs.OperatorImage, "job-image", os.Getenv("OPERATOR_IMAGE"), "The operator's own image, which the Job's pod needs beside flexctl's. Default: the environment variable OPERATOR_IMAGE.")
 	f.StringSliceVar(&o.jobs.Images, "flexctl-images", nil, "Repositories that spec.flexctl.image may be of, beside that of the gateway's own image: mulesoft/flex-gateway, or with wildcards registry.example.com/mirror/*.")
-	f.BoolVar(&o.jobs.ManageRBAC, "manage-handoff-rbac", true, "Make the ServiceAccount, Role and RoleBinding by which a Job's pod hands its result over. Without, an administrator creates them beforehand, named flexreg-NAME for each FlexRegistration NAME.")
+	f.BoolVar(&o.jobs.ManageRBAC, "manage-handoff-rbac", true, "Make the ServiceAccount, Role and RoleBinding by which a Job's pod hands its result over. Without, an administrator creates them beforehand, named flexreg-handoff-NAME for each FlexRegistration NAME.")
 	f.StringSliceVar(&o.jobs.PullSecrets, "job-pull-secrets", nil, "Pull secrets of the Job's pod, by name in the gateway's namespace, beside those of the gateway's pods and of their ServiceAccount.")
 	f.StringToStringVar(&o.jobs.Labels, "job-labels", nil, "Labels to add to the Job and its pod, as NAME=VALUE: for network policies, for example.")
 
@@ -101,7 +101,7 @@ func flags(o *options) *pflag.FlagSet {
 	f.StringVar(&o.flexctl, "flexctl", "flexctl", "The flexctl program that renews: a path, or a name on the PATH.")
 
 	f = sets.FlagSet("Controller")
-	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on at once. Renewals that share a credentials Secret run one after another.")
+	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals run, at once. Renewals with credentials that are not known to be good run one after another.")
 	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
@@ -237,7 +237,7 @@ func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
 		return nil, fmt.Errorf("finding out whether the cluster is OpenShift: %w", err)
 	}
 	o.jobs.AssignedUser = err == nil
-	return &job.Runner{Config: o.jobs, Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: clock.RealClock{}}, nil
+	return &job.Runner{Config: o.jobs, Cache: mgr.GetCache(), APIReader: mgr.GetAPIReader(), Client: mgr.GetClient(), Clock: clock.RealClock{}}, nil
 }
 
 // execRenewer renews in this process's container.
@@ -250,20 +250,28 @@ func (o *options) execRenewer() (anypoint.Renewer, error) {
 	return renewer, renewer.Sweep()
 }
 
-// handOff is the main container of a renewal Job's pod. It goes on when it is asked to stop, as long as the pod lets it:
-// what it has to hand over can't be had again.
-func handOff(arguments []string) error {
-	signal.Ignore(syscall.SIGTERM)
-	flags := pflag.NewFlagSet(handoffCommand, pflag.ContinueOnError)
+// inPod is what the containers of a renewal Job's pod run that are of the operator's image. The one that hands over goes on
+// when it is asked to stop, as long as the pod lets it: what it has can't be had again.
+func inPod(arguments []string) error {
+	flags := pflag.NewFlagSet(arguments[0], pflag.ContinueOnError)
 	secret := flags.String("secret", "", "The metadata of the Secret to hand the result over in, as JSON.")
-	result := flags.String("result", "", "The file with the result.")
 	access := flags.String("access", "", "The directory with the token and the certificates of the API server.")
-	if err := flags.Parse(arguments); err != nil {
+	result := flags.String("result", "", "The directory with the result.")
+	program := flags.String("install", "", "The program to install.")
+	to := flags.String("to", "", "Where to install it.")
+	if err := flags.Parse(arguments[1:]); err != nil {
 		return err
 	}
 	config, err := job.Access(*access)
 	if err != nil {
 		return err
 	}
-	return job.HandOff(context.Background(), config, *secret, *result)
+	if arguments[0] == handoffCommand {
+		signal.Ignore(syscall.SIGTERM)
+		return job.HandOff(context.Background(), config, *secret, *result)
+	}
+	if err := anypoint.Install(*program, *to); err != nil {
+		return err
+	}
+	return job.RehearseHandoff(ctrl.SetupSignalHandler(), config, *secret)
 }

@@ -85,62 +85,60 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 	return r.observeDeployments(ctx, o)
 }
 
-// errBusy says that another renewal uses the same credentials just now.
-var errBusy = errors.New("another renewal uses the same credentials")
+// errBusy says that a renewal has to wait for its turn.
+var errBusy = errors.New("another one tries the same credentials for the first time, or as many as may run at a time (--max-concurrent) do")
 
 // renew claims the certificate, asks the platform, and records the answer. A renewal that goes on in a Job is followed
 // without a new claim; its answer may be an *anypoint.Pending.
 func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	self := client.ObjectKeyFromObject(o.flexRegistration)
-	secret := types.NamespacedName{Namespace: self.Namespace, Name: o.flexRegistration.Spec.CredentialsRef.Name}
-	resumes := o.Resumable && o.Record.Intent != nil && o.Record.Intent.Job != ""
-	if !r.claims.takeTurn(secret, self, r.Clock.Now()) && !resumes {
+	begins := !o.Resumable
+	if begins && !r.claims.takeTurn(o.Credentials, self, o.generation, r.Clock.Now()) {
 		return errBusy
 	}
-	ended := true
-	defer func() {
-		if ended {
-			r.claims.endTurn(secret, self)
+	if begins {
+		if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
+			r.claims.endTurn(self)
+			return err
 		}
-	}()
-	if resumes {
-		r.claims.claim(o.Record.Newest.Fingerprint, self)
-	} else if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
-		return err
+	} else {
+		r.claims.keepTurn(o.Record.Intent.Credentials, self, r.Clock.Now())
+		r.claims.claim(o.Record.Intent.Fingerprint, self)
 	}
 	o.outdated = true
 
 	// From here on nothing may be cut short by a shutdown: the platform may have issued a certificate.
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewal.Deadline)
 	defer cancel()
-	claimed, old := *o.Record.Intent, o.record.Newest
-	if o.Certificate.Fingerprint == claimed.Fingerprint {
+	intent, old := *o.Record.Intent, o.record.Newest
+	if o.Certificate.Fingerprint == intent.Fingerprint {
 		old = o.registration // It may have been edited since.
 	}
-	renewed, ignored, err := r.ask(asking, o, old, r.renewer(o, !resumes))
-	var pending *anypoint.Pending
-	if errors.As(err, &pending) {
-		ended = false
-		return pending
+	renewed, ignored, err := r.ask(asking, o, old, r.renewer(o, begins))
+	if errors.As(err, new(*anypoint.Pending)) {
+		return err
 	}
+	defer r.claims.endTurn(self)
 	if err != nil {
-		defer r.claims.release(claimed.Fingerprint)
-		failure := r.failure(err, o)
+		defer r.claims.release(intent.Fingerprint)
+		failure := r.failure(err, intent)
 		if refusesCredentials(failure.State) {
-			r.claims.refused(o.Credentials, refusal{self.Name, failure.State, r.Clock.Now().Add(24 * time.Hour)})
+			r.claims.refused(intent.Credentials, refusal{self.Name, failure.State, r.Clock.Now().Add(24 * time.Hour)})
 		}
-		r.claims.endTurn(secret, self)
-		err := r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(failure, s.Newest, r.Clock.Now()) })
-		return errors.Join(err, r.endJob(ctx, o, claimed.Job, false))
+		r.claims.endTurn(self)
+		if err := r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(failure, s.Newest, r.Clock.Now()) }); err != nil {
+			return err
+		}
+		return r.endJob(ctx, o, intent.Job, failure.State == renewal.State(anypoint.JobNotStarted))
 	}
-	r.claims.accepted(o.Credentials)
-	r.claims.endTurn(secret, self)
+	r.claims.accepted(intent.Credentials)
+	r.claims.endTurn(self)
 	certificate := renewal.Certificate(renewed.Certificate())
 	request := o.Record.Attempts.Request
 	if err := r.saveOutcome(ctx, o, renewed, func(s renewal.Record) renewal.Record {
 		return s.Succeeded(certificate, request, r.Clock.Now())
 	}); err != nil {
-		r.claims.release(claimed.Fingerprint)
+		r.claims.release(intent.Fingerprint)
 		return err
 	}
 	r.event(o.flexRegistration, corev1.EventTypeNormal, "Renewed", "Renew", "renewed certificate %s: the new one is %s and expires at %s",
@@ -148,7 +146,7 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	if len(ignored) > 0 {
 		r.event(o.flexRegistration, corev1.EventTypeWarning, "AnswerDiffers", "Renew", "the renewed registration also differs in %s; only the certificate and its key were taken over", bounded(strings.Join(ignored, ", ")))
 	}
-	return r.endJob(ctx, o, claimed.Job, true)
+	return r.endJob(ctx, o, intent.Job, true)
 }
 
 // renewer is what carries out the open intent.
@@ -159,24 +157,25 @@ func (r *Reconciler) renewer(o *observation, begins bool) anypoint.Renewer {
 	return r.Jobs.Attempt(o.flexRegistration, o.gateway, *o.Record.Intent, begins)
 }
 
-// endJob removes what a renewal in a Job has left. Where that fails, it is found as a leftover.
-func (r *Reconciler) endJob(ctx context.Context, o *observation, job string, renewed bool) error {
-	if job == "" || r.Jobs == nil {
+// endJob removes what a renewal in a Job has left; the Job itself stays for its logs where it has failed. Where that can't
+// be done, it is found as a leftover.
+func (r *Reconciler) endJob(ctx context.Context, o *observation, name string, all bool) error {
+	if name == "" || r.Jobs == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return r.Jobs.End(ctx, o.flexRegistration, job, renewed)
+	return r.Jobs.End(ctx, o.flexRegistration, name, all)
 }
 
-// failure is what the record remembers of an error.
-func (r *Reconciler) failure(err error, o *observation) renewal.Failure {
+// failure is what the record remembers of an error. What was tried is the intent's: it may have been changed since.
+func (r *Reconciler) failure(err error, intent renewal.Intent) renewal.Failure {
 	failure := &anypoint.Error{Class: anypoint.FlexctlFailed, Detail: "renewing failed in an unknown way", Unresolved: true}
 	errors.As(err, &failure)
-	f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: o.Credentials}
+	f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: intent.Credentials}
 	switch failure.Class {
 	case anypoint.FlexctlUnusable, anypoint.FlexctlTooOld, anypoint.JobNotStarted:
-		f.Image = o.Image
+		f.Image = intent.Image
 	}
 	return f
 }
@@ -210,7 +209,10 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	if d.Step != renewal.StepRenew {
 		return false, nil
 	}
-	intent := renewal.Intent{Since: now, Until: now.Add(renewal.Hold), By: r.Identity}
+	intent := renewal.Intent{
+		Since: now, Until: now.Add(renewal.Hold), By: r.Identity, For: string(o.flexRegistration.UID),
+		Credentials: o.Credentials, Image: o.Image,
+	}
 	if r.Jobs != nil {
 		intent.Until = now.Add(job.Hold)
 		intent.Job = job.Name(o.flexRegistration, fingerprint, o.Record.AttemptsFor(fingerprint).Failed, now)
@@ -268,7 +270,11 @@ const OutcomeGrace = time.Minute
 // saveOutcome stores the outcome of a renewal, whatever the API server answers at first and also where somebody else
 // has written the record meanwhile.
 func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *registration.Registration, change func(renewal.Record) renewal.Record) error {
-	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), outcomeTimeout)
+	repeated := outcomeTimeout
+	if o.Record.Intent != nil && o.Record.Intent.Job != "" {
+		repeated = timeout // A Job's answer stays where it is until it is recorded.
+	}
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), repeated)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
 		grace, end := context.WithTimeout(writing, OutcomeGrace)

@@ -86,7 +86,8 @@ const maxSteps = 20
 
 // Reconcile brings one gateway forward as far as it goes, and says when to look again.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	if r.claims.mustWait(request.NamespacedName, r.Clock.Now()) {
+	var cached v1alpha1.FlexRegistration
+	if r.Client.Get(ctx, request.NamespacedName, &cached) == nil && r.claims.mustWait(request.NamespacedName, cached.Generation, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: turnCheck}, nil
 	}
 	o, err := r.look(ctx, request.NamespacedName)
@@ -165,6 +166,7 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 	case apierrors.IsNotFound(err):
 		r.written.Delete(key)
 		r.failures.Delete(key)
+		r.claims.forget(key)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
@@ -212,7 +214,7 @@ func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (str
 // SetupWithManager registers the controller and what it watches: FlexRegistrations, Deployments, and of Secrets
 // the metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.claims = newClaims()
+	r.claims = newClaims(r.MaxConcurrent)
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}

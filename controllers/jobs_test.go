@@ -14,6 +14,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -236,7 +237,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			mounts := func(name string) bool {
 				return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == name })
 			}
-			Expect(mounts("access")).To(Equal(c.Name == "handoff"), c.Name)
+			Expect(mounts("access")).To(Equal(c.Name == "prepare" || c.Name == "handoff"), c.Name)
 			Expect(mounts("attempt")).To(Equal(c.Name == "flexctl"), c.Name)
 			Expect(c.Resources.Limits).To(HaveKey(corev1.ResourceMemory))
 			Expect(c.Resources.Requests).To(HaveKey(corev1.ResourceCPU))
@@ -341,10 +342,10 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		s := newScene(ctx, 10*day)
 		s.fr.Spec.Flexctl.Image = "mulesoft/flex-gateway:none"
 		s.create()
-		s.eventually(v1alpha1.ConditionReady, "False/JobPending")
+		s.eventually(v1alpha1.ConditionReady, "True/JobPending")
 		Expect(s.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("mulesoft/flex-gateway:none"), ContainSubstring("ImagePull")))
 		clk.Step(5*time.Minute + 59*time.Second)
-		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("False/JobPending"))
+		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/JobPending"))
 		clk.Step(2 * time.Second)
 		s.eventually(v1alpha1.ConditionReady, "False/JobNotStarted")
 		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("ImagePull"))
@@ -362,7 +363,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		d.Spec.Template.Spec.NodeSelector = map[string]string{"no": "such-node"}
 		Expect(admin.Update(ctx, d)).To(Succeed())
 		unschedulable.create()
-		unschedulable.eventually(v1alpha1.ConditionReady, "False/JobPending")
+		unschedulable.eventually(v1alpha1.ConditionReady, "True/JobPending")
 		Expect(unschedulable.message(v1alpha1.ConditionReady)).To(ContainSubstring("Unschedulable"))
 
 		full := newScene(ctx, 10*day)
@@ -381,7 +382,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			return len(events.Items)
 		}).Should(BeNumerically(">", 0))
 		clk.Step(31 * time.Second)
-		full.eventually(v1alpha1.ConditionReady, "False/JobPending")
+		full.eventually(v1alpha1.ConditionReady, "True/JobPending")
 		Expect(full.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("FailedCreate"), ContainSubstring("exceeded quota")))
 
 		By("coming to its end when there is room")
@@ -436,12 +437,120 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		s.create()
 		made := s.job()
 		Expect(admin.Delete(ctx, made, client.PropagationPolicy(metav1.DeletePropagationBackground))).To(Succeed())
+		Eventually(func() string { return s.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("it is not there yet"))
+		clk.Step(2 * time.Minute) // By then whoever makes it has done so.
 		s.eventually(v1alpha1.ConditionRenewed, "False/JobFailed")
 		Expect(s.status().FailedAttempts).To(BeEquivalentTo(1))
 		release()
 		clk.Step(2 * time.Minute)
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("lets no other FlexRegistration of the same Secret end an attempt", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		release := kubelets.holdFlexctl()
+		defer release()
+		s.create()
+		made := s.job()
+		t := &scene{ctx: ctx, namespace: s.namespace, gateway: s.gateway, fr: operator.FlexRegistration(s.namespace, "same")}
+		t.fr.Spec.TargetRef = &v1alpha1.TargetReference{Name: operator.GatewayName}
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, t.fr)) })
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		clk.Step(time.Minute)
+		Consistently(func() []string { return s.secretsOfRenewal() }).Should(ConsistOf(made.Name, job.HandoffName(s.fr.Name)))
+		release()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("holds nothing against credentials that were corrected meanwhile", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		s.put(operator.CredentialsName, map[string][]byte{"client-id": []byte(appID), "client-secret": []byte("a wrong one")})
+		release := kubelets.holdFlexctl()
+		defer release()
+		s.create()
+		s.job()
+		s.put(operator.CredentialsName, map[string][]byte{"client-id": []byte(appID), "client-secret": []byte(appSecret)})
+		release()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("asks the platform for nothing that it could not hand over", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		released := make(chan struct{})
+		kubelets.holding(func(ctx context.Context, _ *corev1.Pod, container string) {
+			if container == "prepare" {
+				select {
+				case <-released:
+				case <-ctx.Done():
+				}
+			}
+		})
+		s.create()
+		s.job()
+		Expect(admin.Delete(ctx, s.secret(job.HandoffName(s.fr.Name)))).To(Succeed())
+		close(released)
+		s.eventually(v1alpha1.ConditionReady, "False/JobNotStarted")
+		Expect(s.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("container prepare"), ContainSubstring("given up")))
+		Expect(s.renewals()).To(BeZero())
+		kubelets.holding(nil)
+		clk.Step(2 * time.Minute)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("tells what an admission webhook that is down says, and goes on when it is gone", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		fail, none, scope := admissionv1.Fail, admissionv1.SideEffectClassNone, admissionv1.NamespacedScope
+		hook := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}, Webhooks: []admissionv1.ValidatingWebhook{{
+			Name: "down.example.com", FailurePolicy: &fail, SideEffects: &none, AdmissionReviewVersions: []string{"v1"}, TimeoutSeconds: ptr.To[int32](1),
+			ClientConfig:      admissionv1.WebhookClientConfig{URL: ptr.To("https://127.0.0.1:1/down")},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}},
+			Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create},
+				Rule: admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}, Scope: &scope}}},
+		}}}
+		Expect(admin.Create(ctx, hook)).To(Succeed())
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, hook)) })
+		Eventually(func() error {
+			probe := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{
+				Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "x", Image: "x"}}},
+			}}}
+			return admin.Create(ctx, probe, client.DryRunAll)
+		}).Should(MatchError(ContainSubstring("down.example.com")))
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/JobNotStarted")
+		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("failed calling webhook"))
+		Eventually(s.secretsOfRenewal).Should(BeEmpty())
+		for i := range 4 { // None of them counts as one whose outcome is not known.
+			clk.Step(10 * time.Minute)
+			Eventually(func() int32 { return s.status().FailedAttempts }).Should(BeEquivalentTo(i + 2))
+			s.eventually(v1alpha1.ConditionReady, "False/JobNotStarted")
+		}
+		Expect(admin.Delete(ctx, hook)).To(Succeed())
+		Eventually(func() string { clk.Step(time.Minute); return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/Scheduled"))
+		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("gives the turn of a FlexRegistration that was deleted to the next one", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		second, err := platform.Register("second", 10*day)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "second"}, Data: map[string][]byte{registration.DefaultKey: second.File}})).To(Succeed())
+		Expect(admin.Create(ctx, operator.Deployment(s.namespace, "second", "second", 1))).To(Succeed())
+		t := &scene{ctx: ctx, namespace: s.namespace, gateway: second, fr: operator.FlexRegistration(s.namespace, "second")}
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, t.fr)) })
+		release := kubelets.holdFlexctl()
+		defer release()
+		s.create()
+		s.job()
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "True/Queued")
+		Expect(admin.Delete(ctx, s.fr)).To(Succeed())
+		release()
+		Eventually(func() string { clk.Step(5 * time.Second); return t.condition(v1alpha1.ConditionReady) }).Should(Equal("True/Scheduled"))
 	})
 
 	It("takes a result that a late pod of an earlier attempt has handed over", func(ctx context.Context) {
@@ -516,7 +625,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			return len(events.Items)
 		}).Should(BeNumerically(">", 0))
 		clk.Step(31 * time.Second)
-		other.eventually(v1alpha1.ConditionReady, "False/JobPending")
+		other.eventually(v1alpha1.ConditionReady, "True/JobPending")
 		Expect(other.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("serviceaccount"), ContainSubstring("not found")))
 		Expect(strings.Contains(other.message(v1alpha1.ConditionReady), appSecret)).To(BeFalse())
 	})

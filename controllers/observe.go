@@ -192,12 +192,13 @@ func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error
 	if o.Excluded != nil {
 		return nil // What goes on may be another cluster's.
 	}
-	o.Resumable = true
 	open := ""
-	if o.Record.Intent != nil {
-		open = o.Record.Intent.Job
+	if intent := o.Record.Intent; intent != nil && intent.Job != "" {
+		// A record is of a Secret, which more than one FlexRegistration may name.
+		o.Resumable, open = intent.For == string(o.flexRegistration.UID), intent.Job
 	}
-	o.leftovers, err = r.Jobs.Leftovers(ctx, o.flexRegistration, open)
+	failed := o.Record.AttemptsFor(o.Record.Newest.Fingerprint).Failed > 0
+	o.leftovers, err = r.Jobs.Leftovers(ctx, o.flexRegistration, open, failed)
 	o.Leftovers = len(o.leftovers)
 	return err
 }

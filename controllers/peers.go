@@ -106,7 +106,7 @@ func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation, proven boo
 			name, peer.Namespace, at.Name, at.Key, o.gateway.SecretName)
 	case !sameSecret && o.Unpublished():
 		return "" // It has renewed the certificate before the peer could; the peer is the one that is left with a copy.
-	case (sameSecret || sameCertificate) && works(peer) && (older(peer, self) || isRenewing(peer)):
+	case (sameSecret || sameCertificate) && (works(peer) && older(peer, self) || isRenewing(peer)):
 		return fmt.Sprintf("FlexRegistration %s renews the same certificate (%s): delete this one; several Deployments that mount one Secret need only one FlexRegistration, with spec.secretRef",
 			name, o.Certificate.SerialNumber)
 	default:

@@ -153,7 +153,7 @@ var table = map[string]row{
 
 	v1alpha1.ReasonQueued:             {ready: ready, reconciling: true},
 	v1alpha1.ReasonRenewing:           {ready: ready, reconciling: true},
-	v1alpha1.ReasonJobPending:         {ready: notReady, reconciling: true},
+	v1alpha1.ReasonJobPending:         {ready: onCourse, reconciling: true, warn: true},
 	v1alpha1.ReasonRenewalInterrupted: {ready: ready, reconciling: true, warn: true},
 	v1alpha1.ReasonRollingOut:         {ready: ready, reconciling: true},
 

@@ -21,13 +21,6 @@ func main() {
 }
 
 func run(arguments []string) int {
-	if len(arguments) == 2 && arguments[0] == "install" {
-		if err := anypoint.Install(arguments[1]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		return 0
-	}
 	var w anypoint.Wrapper
 	flags := pflag.NewFlagSet("flexctl-runner", pflag.ContinueOnError)
 	flags.StringVar(&w.Flexctl, "flexctl", "flexctl", "The flexctl program: a path, or a name on the PATH.")

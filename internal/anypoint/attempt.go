@@ -36,8 +36,8 @@ type Network struct {
 // SSL_CERT_FILE names.
 func NetworkFromEnvironment() (Network, error) {
 	n := Network{Proxy: map[string]string{}}
-	for _, name := range networkVariables {
-		if v, set := os.LookupEnv(name); set && isProxy(name) {
+	for _, name := range proxyVariables {
+		if v, set := os.LookupEnv(name); set {
 			n.Proxy[name] = v
 		}
 	}
@@ -51,8 +51,6 @@ func NetworkFromEnvironment() (Network, error) {
 	}
 	return n, nil
 }
-
-func isProxy(variable string) bool { return variable != "SSL_CERT_FILE" && variable != "SSL_CERT_DIR" }
 
 // Data is the content of the attempt's Secret.
 func (a Attempt) Data() map[string][]byte {
@@ -70,7 +68,7 @@ func (a Attempt) Data() map[string][]byte {
 // readAttempt reads what Data has become in a container.
 func readAttempt(directory string) (Attempt, error) {
 	data := map[string][]byte{}
-	for _, name := range append([]string{registration.DefaultKey, keyClientID, keyClientSecret, keyUsername, keyPassword, keyCABundle}, networkVariables...) {
+	for _, name := range append([]string{registration.DefaultKey, keyClientID, keyClientSecret, keyUsername, keyPassword, keyCABundle}, proxyVariables...) {
 		content, err := os.ReadFile(filepath.Join(directory, name)) //nolint:gosec // The directory is an argument.
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -88,8 +86,8 @@ func readAttempt(directory string) (Attempt, error) {
 	if a.Credentials, err = ParseCredentials(data); err != nil {
 		return Attempt{}, err
 	}
-	for _, name := range networkVariables {
-		if value, set := data[name]; set && isProxy(name) {
+	for _, name := range proxyVariables {
+		if value, set := data[name]; set {
 			a.Network.Proxy[name] = string(value)
 		}
 	}

@@ -135,6 +135,16 @@ func readResult(directory string) (*registration.Registration, *Error) {
 	return renewed, nil
 }
 
+// ReadResult reads what a renewal has left in a directory, as it stands: a regular file that is no larger than a
+// registration may be.
+func ReadResult(directory string) ([]byte, error) {
+	content, err := readFile(filepath.Join(directory, registration.DefaultKey))
+	if err == nil && len(content) > registration.MaxSize {
+		err = errors.New("it is too large")
+	}
+	return content, err
+}
+
 // readFile reads a regular file of at most one byte more than a registration may have.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
@@ -181,8 +191,11 @@ func (e *Exec) directory() string {
 	return memoryDirectory()
 }
 
-// networkVariables are those that a program takes to reach the platform.
-var networkVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+// What a program takes to reach the platform. Programs differ in which spelling of the proxy's variables they heed.
+var (
+	proxyVariables       = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+	certificateVariables = []string{"SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
 
 // environment passes on what a program needs to reach the platform, and nothing else of the operator's.
 func (e *Exec) environment() []string {
@@ -190,11 +203,9 @@ func (e *Exec) environment() []string {
 		return slices.Clone(e.Environment)
 	}
 	env := []string{"PATH=" + os.Getenv("PATH")}
-	for _, name := range networkVariables {
-		for _, n := range []string{name, strings.ToLower(name)} {
-			if v, ok := os.LookupEnv(n); ok {
-				env = append(env, n+"="+v)
-			}
+	for _, name := range slices.Concat(proxyVariables, certificateVariables) {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
 		}
 	}
 	return env

@@ -68,24 +68,14 @@ func (w *Wrapper) renew(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// Install copies the running program to a path, for a container whose image does not have it.
-func Install(path string) error {
-	self, err := os.Executable()
+// Install copies a program to a path, for a container whose image does not have it.
+func Install(program, path string) error {
+	content, err := os.ReadFile(program) //nolint:gosec // Both paths are arguments.
 	if err != nil {
-		return fmt.Errorf("finding the program to install: %w", err)
+		return fmt.Errorf("installing %s: %w", program, err)
 	}
-	from, err := os.Open(self) //nolint:gosec // It is this program.
-	if err != nil {
-		return fmt.Errorf("installing the program: %w", err)
+	if err := os.WriteFile(path, content, 0o755); err != nil { //nolint:gosec // It is a program, on a volume of its own.
+		return fmt.Errorf("installing %s: %w", program, err)
 	}
-	defer func() { _ = from.Close() }()
-	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755) //nolint:gosec // It is a program, on a volume of its own.
-	if err != nil {
-		return fmt.Errorf("installing the program: %w", err)
-	}
-	if _, err := io.Copy(to, from); err != nil {
-		_ = to.Close()
-		return fmt.Errorf("installing the program at %s: %w", path, err)
-	}
-	return to.Close()
+	return nil
 }

@@ -4,7 +4,7 @@ import "time"
 
 // resumed follows a renewal that goes on in a Job, whatever else has changed meanwhile: its answer can't be had again.
 func resumed(o Observation, _ Decision, _ time.Time) *Decision {
-	if !o.Resumable || o.Record.Intent == nil || o.Record.Intent.Job == "" {
+	if !o.Resumable || o.Record.Intent == nil {
 		return nil
 	}
 	return do(StepRenew, Renewing, "looking for what has become of Job %s", o.Record.Intent.Job)

@@ -40,7 +40,7 @@ type Observation struct {
 	Credentials string
 	// Image is that of flexctl; "" where the operator runs flexctl itself.
 	Image string
-	// Resumable says that a renewal which goes on in a Job can be followed, whoever has begun it.
+	// Resumable says that the open intent is of a Job of this FlexRegistration, which is to be followed.
 	Resumable bool
 	// Leftovers counts what renewals that have ended have left in the cluster.
 	Leftovers int

@@ -198,7 +198,7 @@ func TestPlan(t *testing.T) {
 		"resumed, with leftovers":    {o: seen(older).with(inJob(time.Minute), leftovers), step: StepRenew, state: Renewing},
 		"not resumed by Exec":        {o: seen(older).with(inJob(time.Minute), unable), step: StepWait, state: Interrupted, at: noon.Add(19 * time.Minute)},
 		"not resumed by Exec, ended": {o: seen(older).with(inJob(20*time.Minute), unable), step: StepRenew, state: Renewing},
-		"Exec's is not resumed":      {o: seen(older).with(claimed(time.Minute), func(o *Observation) { o.Resumable = true }), step: StepWait, state: Interrupted, at: noon.Add(Hold - time.Minute)},
+		"Exec's is not resumed":      {o: seen(older).with(claimed(time.Minute)), step: StepWait, state: Interrupted, at: noon.Add(Hold - time.Minute)},
 		"tidied":                     {o: seen(newest).with(leftovers), step: StepTidy, state: Scheduled},
 		"tidied, suspended":          {o: seen(newest).with(leftovers, func(o *Observation) { o.Suspended = true }), step: StepTidy, state: Scheduled},
 		"tidied, unreadable":         {o: seen(newest).with(leftovers, unreadable), step: StepWait, state: "RegistrationInvalid"},

@@ -39,7 +39,7 @@ func TestPlanProperties(t *testing.T) {
 func contradiction(o Observation, d Decision) string {
 	r := o.Record
 	hands := d.Step != StepWait
-	follows := o.Resumable && r.Intent != nil && r.Intent.Job != ""
+	follows := o.Resumable && r.Intent != nil
 	switch {
 	case follows && o.Unreadable == nil && d.Step != StepRenew:
 		return "leaving a renewal that goes on"

@@ -39,8 +39,14 @@ type Intent struct {
 	Until time.Time `json:"until"`
 	// By names the operator's process.
 	By string `json:"by"`
-	// Job renews, where it is not the operator's process itself: any operator can go on with it.
+	// Job renews, where it is not the operator's process itself: any operator can go on with it, for the FlexRegistration
+	// with this UID.
 	Job string `json:"job,omitempty"`
+	For string `json:"for,omitempty"`
+	// What is tried: the version of the credentials and the image of flexctl. Both may have changed when the outcome is
+	// known.
+	Credentials string `json:"credentials,omitempty"`
+	Image       string `json:"image,omitempty"`
 }
 
 // Attempts to renew one certificate.

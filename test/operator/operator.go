@@ -105,7 +105,7 @@ func Start(o Options) (*Operator, error) {
 	}
 	var jobs *job.Runner
 	if o.Jobs != nil {
-		jobs = &job.Runner{Config: *o.Jobs, Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: o.Clock}
+		jobs = &job.Runner{Config: *o.Jobs, Cache: mgr.GetCache(), APIReader: mgr.GetAPIReader(), Client: mgr.GetClient(), Clock: o.Clock}
 	}
 	if err := (&controllers.Reconciler{
 		Jobs:          jobs,

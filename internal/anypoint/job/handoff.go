@@ -17,42 +17,56 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
-// HandoffTimeout is how long a pod tries to hand over what can't be had again: nearly as long as its Job may last.
-const HandoffTimeout = lifetime - time.Minute
+// A pod tries for so long to hand over what can't be had again: nearly as long as its Job may last. The rehearsal ends
+// early enough for flexctl to be started in time.
+const (
+	handoffTimeout   = lifetime - time.Minute
+	rehearsalTimeout = 30 * time.Second
+)
 
 // handoffPause is the time between two tries.
 const handoffPause = 2 * time.Second
 
-// HandOff writes a renewed registration, which is in a file, into the handoff Secret, whose metadata is given as JSON.
-// It runs in the pod of a renewal. The UID makes the API server refuse it where the Secret was made anew for a later
-// attempt.
-func HandOff(ctx context.Context, config *rest.Config, metadata, file string) error {
+// RehearseHandoff writes the handoff Secret, whose metadata is given as JSON, in a dry run: whether the pod reaches the API
+// server and may write the Secret is to be known before the platform is asked for what can't be had again.
+func RehearseHandoff(ctx context.Context, config *rest.Config, metadata string) error {
+	return update(ctx, config, metadata, nil, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}, rehearsalTimeout)
+}
+
+// HandOff writes a renewed registration, from a directory, into the handoff Secret, whose metadata is given as JSON. The
+// UID in it makes the API server refuse the write where the Secret was made anew for a later attempt.
+func HandOff(ctx context.Context, config *rest.Config, metadata, directory string) error {
+	content, err := anypoint.ReadResult(directory)
+	if err != nil {
+		return fmt.Errorf("reading the result: %w", err)
+	}
+	return update(ctx, config, metadata, map[string][]byte{registration.DefaultKey: content}, metav1.UpdateOptions{}, handoffTimeout)
+}
+
+func update(ctx context.Context, config *rest.Config, metadata string, data map[string][]byte, options metav1.UpdateOptions, timeout time.Duration) error {
 	secret := &corev1.Secret{}
 	if err := json.Unmarshal([]byte(metadata), secret); err != nil {
 		return fmt.Errorf("reading which Secret to hand the result over in: %w", err)
 	}
-	content, err := os.ReadFile(file) //nolint:gosec // The path is an argument.
-	if err != nil {
-		return fmt.Errorf("reading the result: %w", err)
-	}
-	secret.Data = map[string][]byte{registration.DefaultKey: content}
+	secret.Data = data
 	api, err := corev1client.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
 	var last error
-	err = wait.PollUntilContextTimeout(ctx, handoffPause, HandoffTimeout, true, func(ctx context.Context) (bool, error) {
-		_, last = api.Secrets(secret.Namespace).Update(ctx, secret, metav1.UpdateOptions{})
+	err = wait.PollUntilContextTimeout(ctx, handoffPause, timeout, true, func(ctx context.Context) (bool, error) {
+		_, last = api.Secrets(secret.Namespace).Update(ctx, secret, options)
 		if apierrors.IsNotFound(last) || apierrors.IsConflict(last) {
 			return false, errors.New("this attempt was given up")
 		}
 		return last == nil, nil // Rights that were granted a moment ago may not be known everywhere yet.
 	})
 	if err != nil {
-		return fmt.Errorf("handing the result over in Secret %s/%s: %w: %w", secret.Namespace, secret.Name, err, last)
+		return fmt.Errorf("writing Secret %s/%s as the pod's ServiceAccount: %w: %w", secret.Namespace, secret.Name, err, last)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func (r *Runner) Image(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) (strin
 	asked := fr.Spec.Flexctl.Image
 	switch {
 	case asked == "" && own == "":
-		return "", renewal.NewFinding(v1alpha1.ReasonFlexctlImageNotAllowed, "no Deployment mounts Secret %s, so there is no gateway's image to take flexctl from: "+
+		return "", renewal.NewFinding(v1alpha1.ReasonFlexctlImageNotAllowed, "no container of a Deployment mounts Secret %s, so there is no gateway's image to take flexctl from: "+
 			"set spec.flexctl.image to one that the operator's --flexctl-images allow", g.SecretName)
 	case asked == "" || asked == own:
 		return own, nil

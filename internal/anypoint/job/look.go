@@ -24,7 +24,7 @@ const eventsAfter = 30 * time.Second
 // look says what has become of the Job: the answer, an *anypoint.Error, or an *anypoint.Pending.
 func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*registration.Registration, error) {
 	// The Job before the result: where the Job has ended, so has whatever its pod could hand over.
-	job, pod, err := a.find(ctx)
+	job, err := a.find(ctx)
 	if err != nil {
 		return nil, a.unread(err)
 	}
@@ -38,38 +38,52 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 		return renewed, nil
 	case err != nil:
 		return nil, &anypoint.Error{Class: anypoint.ResultInvalid, Unresolved: true, Detail: "what the pod handed over is no registration: " + err.Error()}
+	}
+	now := a.Clock.Now()
+	switch {
+	case job == nil && now.Before(a.intent.Since.Add(createWithin)):
+		return nil, a.pending("it is not there yet", false, createWithin)
 	case job == nil:
 		return nil, a.failed("it does not exist: the operator stopped before it was created, or somebody has deleted it")
+	}
+	failed, ended := finished(job, batchv1.JobFailed), finished(job, batchv1.JobComplete) != nil
+	giveUp := !now.Before(a.intent.Since.Add(startWithin + startMargin))
+	// Before something final is said of the pod, the cache is not enough: it may be behind that of Jobs.
+	reader := a.Cache
+	if failed != nil || giveUp {
+		reader = a.APIReader
+	}
+	pod, err := a.pod(ctx, reader, job)
+	if err != nil {
+		return nil, a.unread(err)
 	}
 	if status := flexctlStatus(pod); status != nil && status.State.Terminated != nil && status.State.Terminated.ExitCode != 0 {
 		return nil, a.flexctlFailed(status.State.Terminated, credentials)
 	}
-	now := a.Clock.Now()
 	started := hasStarted(pod)
-	switch condition := finished(job, batchv1.JobFailed); {
-	case condition != nil && pod != nil && !started:
+	switch {
+	case failed != nil && pod != nil && !started:
 		return nil, a.notStarted(podFailure(pod))
-	case condition != nil:
-		return nil, a.failed(strings.TrimSpace(condition.Message + " " + podFailure(pod)))
-	case finished(job, batchv1.JobComplete) != nil:
+	case failed != nil:
+		return nil, a.failed(strings.TrimSpace(failed.Message + " " + podFailure(pod)))
+	case ended:
 		return nil, a.failed("it reports success, but nothing was handed over")
-	case started && now.Before(a.intent.Until):
+	case (started || pod == nil && job.Status.Failed > 0) && now.Before(a.intent.Until):
 		return nil, a.pending("flexctl has been started", false, a.intent.Until.Sub(now))
 	case started || pod == nil && job.Status.Failed > 0:
-		return nil, a.failed("it has not ended in time")
+		return nil, a.failed("it has not ended in time " + podFailure(pod))
 	}
 	why, stuck, err := a.waitsFor(ctx, job, pod, now)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, a.unread(err)
-	}
-	if now.Before(a.intent.Since.Add(startWithin + startMargin)) {
+	case !giveUp:
 		return nil, a.pending(why, stuck, eventsAfter)
+	case pod != nil && pod.Spec.NodeName != "" && flexctlStatus(pod) == nil:
+		return nil, a.failed("nothing was heard of its pod from node " + pod.Spec.NodeName)
+	default: // A pod that comes up now does not run flexctl any more.
+		return nil, a.notStarted(why)
 	}
-	// By now no pod of the Job runs flexctl any more.
-	if err := a.Remove(ctx, []client.Object{job}); err != nil {
-		return nil, a.unread(err)
-	}
-	return nil, a.notStarted(why)
 }
 
 // unread says that an attempt goes on although it could not be looked at.
@@ -96,22 +110,27 @@ func (a *attempt) flexctlFailed(terminated *corev1.ContainerStateTerminated, cre
 	return a.failed(fmt.Sprintf("the container with flexctl was ended (%s, exit code %d)", terminated.Reason, terminated.ExitCode))
 }
 
-// find returns the Job and its newest pod; nil for what does not exist.
-func (a *attempt) find(ctx context.Context) (*batchv1.Job, *corev1.Pod, error) {
+// find returns the Job, nil if it does not exist.
+func (a *attempt) find(ctx context.Context) (*batchv1.Job, error) {
 	job, key := &batchv1.Job{}, client.ObjectKey{Namespace: a.fr.Namespace, Name: a.intent.Job}
-	err := a.Client.Get(ctx, key, job)
+	err := a.Cache.Get(ctx, key, job)
 	if apierrors.IsNotFound(err) { // The cache may be behind.
 		err = a.APIReader.Get(ctx, key, job)
 	}
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, nil, nil
+		return nil, nil
 	case err != nil:
-		return nil, nil, fmt.Errorf("getting Job %s: %w", key, err)
+		return nil, fmt.Errorf("getting Job %s: %w", key, err)
 	}
+	return job, nil
+}
+
+// pod returns the Job's newest pod, nil if there is none.
+func (a *attempt) pod(ctx context.Context, reader client.Reader, job *batchv1.Job) (*corev1.Pod, error) {
 	var pods corev1.PodList
-	if err := a.Client.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
-		return nil, nil, fmt.Errorf("listing the pods of Job %s: %w", key, err)
+	if err := reader.List(ctx, &pods, client.InNamespace(job.Namespace), client.MatchingLabels{batchv1.JobNameLabel: job.Name}); err != nil {
+		return nil, fmt.Errorf("listing the pods of Job %s/%s: %w", job.Namespace, job.Name, err)
 	}
 	var newest *corev1.Pod
 	for i := range pods.Items {
@@ -119,7 +138,7 @@ func (a *attempt) find(ctx context.Context) (*batchv1.Job, *corev1.Pod, error) {
 			newest = p
 		}
 	}
-	return job, newest, nil
+	return newest, nil
 }
 
 // finished returns the condition that ended a Job, nil if it didn't. A Job that is about to fail still has pods whose

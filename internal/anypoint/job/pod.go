@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -34,7 +32,7 @@ const (
 
 // The containers of a pod: two init containers, one after the other, and the main one.
 const (
-	containerInstall = "install"
+	containerPrepare = "prepare"
 	containerFlexctl = "flexctl"
 	containerHandoff = "handoff"
 )
@@ -55,8 +53,13 @@ const unprivilegedUser = 65534
 // that is not up yet keeps init containers from the network. Istio and Kuma read labels, Linkerd an annotation.
 var (
 	sidecarsOffLabels      = map[string]string{"sidecar.istio.io/inject": "false", "kuma.io/sidecar-injection": "disabled"}
-	sidecarsOffAnnotations = map[string]string{"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled", "kuma.io/sidecar-injection": "disabled"}
+	sidecarsOffAnnotations = map[string]string{
+		"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled", "kuma.io/sidecar-injection": "disabled", "consul.hashicorp.com/connect-inject": "false",
+	}
 )
+
+// undisturbed keeps autoscalers from removing the node meanwhile: what was renewed would be lost.
+var undisturbed = map[string]string{"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
 
 // job makes the Job. Its name comes from the claim, and there are no retries in it: whether an attempt may be repeated
 // is decided by the plan.
@@ -74,6 +77,8 @@ func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, h
 	}
 	maps.Copy(labels, sidecarsOffLabels)
 	maps.Copy(labels, map[string]string{LabelFlexRegistration: a.fr.Name, LabelComponent: ComponentRenewal, labelManagedBy: managedBy})
+	annotations := maps.Clone(sidecarsOffAnnotations)
+	maps.Copy(annotations, undisturbed)
 	gateways := template(a.gateway)
 	meta := a.meta(a.intent.Job)
 	meta.Labels = labels
@@ -81,35 +86,37 @@ func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, h
 		BackoffLimit:          ptr.To[int32](0),
 		ActiveDeadlineSeconds: ptr.To(int64(lifetime.Seconds())),
 		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: sidecarsOffAnnotations},
+			ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations},
 			Spec: corev1.PodSpec{
 				RestartPolicy:                 corev1.RestartPolicyNever,
 				ServiceAccountName:            HandoffName(a.fr.Name),
 				AutomountServiceAccountToken:  ptr.To(false),
 				EnableServiceLinks:            ptr.To(false),
-				TerminationGracePeriodSeconds: ptr.To(int64(60)),
+				TerminationGracePeriodSeconds: ptr.To(int64(grace.Seconds())),
 				SecurityContext:               a.podSecurity(),
 				ImagePullSecrets:              pullSecrets,
 				// As the gateway, the pod is to find its nodes, and the platform.
-				NodeSelector: gateways.NodeSelector,
-				Tolerations:  gateways.Tolerations,
-				Affinity:     nodeAffinity(gateways.Affinity),
-				HostAliases:  gateways.HostAliases,
-				DNSPolicy:    gateways.DNSPolicy,
-				DNSConfig:    gateways.DNSConfig,
+				NodeSelector:     gateways.NodeSelector,
+				Tolerations:      gateways.Tolerations,
+				Affinity:         nodeAffinity(gateways.Affinity),
+				RuntimeClassName: gateways.RuntimeClassName,
+				HostAliases:      gateways.HostAliases,
+				DNSPolicy:        gateways.DNSPolicy,
+				DNSConfig:        gateways.DNSConfig,
 				Volumes: []corev1.Volume{
 					inMemory("runner", "16Mi"), inMemory("result", "1Mi"), inMemory("work", "32Mi"),
 					{Name: "attempt", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: a.intent.Job, DefaultMode: ptr.To[int32](0o444)}}},
 					apiAccess(),
 				},
 				InitContainers: []corev1.Container{
-					restricted(containerInstall, a.OperatorImage, []string{"/flexctl-runner", "install", runnerPath + "/flexctl-runner"},
-						mount("runner", runnerPath, false)),
-					flexctlContainer(image, a.Hosts, a.intent.Since),
+					restricted(containerPrepare, a.OperatorImage, []string{"/manager", "prepare", "--secret=" + string(encoded), "--access=" + accessPath,
+						"--install=/flexctl-runner", "--to=" + runnerPath + "/flexctl-runner"},
+						mount("runner", runnerPath, false), mount("access", accessPath, true)),
+					a.flexctlContainer(image),
 				},
 				Containers: []corev1.Container{
 					restricted(containerHandoff, a.OperatorImage,
-						[]string{"/manager", "handoff", "--secret=" + string(encoded), "--result=" + path.Join(resultPath, registration.DefaultKey), "--access=" + accessPath},
+						[]string{"/manager", "handoff", "--secret=" + string(encoded), "--result=" + resultPath, "--access=" + accessPath},
 						mount("result", resultPath, true), mount("access", accessPath, true)),
 				},
 			},
@@ -117,17 +124,21 @@ func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, h
 	}}, nil
 }
 
-func flexctlContainer(image string, hosts []string, since time.Time) corev1.Container {
+func (a *attempt) flexctlContainer(image string) corev1.Container {
 	c := restricted(containerFlexctl, image, []string{
 		runnerPath + "/flexctl-runner",
-		"--anypoint-hosts=" + strings.Join(hosts, ","),
+		"--anypoint-hosts=" + strings.Join(a.Hosts, ","),
 		"--attempt=" + attemptPath, "--result=" + resultPath, "--work=" + workPath,
-		"--start-before=" + since.Add(startWithin).UTC().Format(time.RFC3339),
+		"--start-before=" + a.intent.Since.Add(startWithin).UTC().Format(time.RFC3339),
 		"--deadline=" + renewal.Deadline.String(),
 		"--termination-log=" + corev1.TerminationMessagePathDefault,
 	}, mount("runner", runnerPath, true), mount("attempt", attemptPath, true), mount("result", resultPath, false), mount("work", workPath, false))
 	// What flexctl prints is scrubbed before it is shown: its log is not to be taken for it.
 	c.TerminationMessagePolicy = corev1.TerminationMessageReadFile
+	// Where the image is the gateway's own, nodes may have it and not be able to pull it.
+	if own := a.gateway.Container(); own != nil && own.Image == image {
+		c.ImagePullPolicy = own.ImagePullPolicy
+	}
 	return c
 }
 
@@ -143,10 +154,14 @@ func restricted(name, image string, command []string, mounts ...corev1.VolumeMou
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 		Resources: corev1.ResourceRequirements{
-			Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("20m"), corev1.ResourceMemory: resource.MustParse("64Mi")},
-			Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("512Mi")},
+			Requests: resources("100m", "128Mi"),
+			Limits:   resources("1", "512Mi"),
 		},
 	}
+}
+
+func resources(cpu, memory string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
 }
 
 // podSecurity is the gateway's user, under the restricted Pod Security Standard.

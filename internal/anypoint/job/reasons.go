@@ -30,7 +30,7 @@ func (a *attempt) waitsFor(ctx context.Context, job *batchv1.Job, pod *corev1.Po
 		return "", false, err
 	}
 	if warning == "" {
-		return why + " for " + now.Sub(a.intent.Since).Truncate(time.Second).String(), true, nil
+		return why, false, nil
 	}
 	return warning, true, nil
 }
@@ -44,7 +44,16 @@ func PodProblem(pod *corev1.Pod) string {
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if w := status.State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
-			return fmt.Sprintf("container %s with image %s waits (%s): %s", status.Name, status.Image, w.Reason, bounded(w.Message))
+			reason, message := w.Reason, w.Message
+			if reason == "ErrImagePull" || reason == "ImagePullBackOff" {
+				// The kubelet alternates between the two.
+				_, message, _ = strings.Cut(message, "ErrImagePull: ")
+				if message == "" {
+					message = w.Message
+				}
+				reason = "ImagePullBackOff"
+			}
+			return fmt.Sprintf("container %s with image %s waits (%s): %s", status.Name, status.Image, reason, bounded(message))
 		}
 	}
 	return ""

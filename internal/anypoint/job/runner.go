@@ -27,15 +27,18 @@ import (
 )
 
 // A pod that comes up after startWithin does not run flexctl any more, by its node's clock; startMargin is how much
-// that clock may differ, and the kubelet be late with what it reports. lifetime bounds the Job.
+// that clock may differ, and the kubelet be late with what it reports. createWithin is when the Job is there, or never
+// will be. lifetime bounds the Job, and grace the end of its pod.
 const (
-	startWithin = 5 * time.Minute
-	startMargin = time.Minute
-	lifetime    = 15 * time.Minute
+	createWithin = 2 * time.Minute
+	startWithin  = 5 * time.Minute
+	startMargin  = time.Minute
+	lifetime     = 15 * time.Minute
+	grace        = time.Minute
 )
 
 // Hold is how long after its claim a renewal in a Job has ended for sure.
-const Hold = lifetime + startMargin
+const Hold = createWithin + lifetime + grace + startMargin
 
 // Config says how Jobs are made.
 type Config struct {
@@ -60,9 +63,10 @@ type Config struct {
 // Runner renews in Jobs. It keeps nothing in memory: what an attempt has come to is read from its Job.
 type Runner struct {
 	Config
-	// Client reads Jobs, their pods and the metadata of Secrets from a cache, and writes; APIReader reads live.
-	Client    client.Client
+	// Cache has Jobs, their pods and the metadata of Secrets; APIReader reads live.
+	Cache     client.Reader
 	APIReader client.Reader
+	Client    client.Writer
 	Clock     clock.PassiveClock
 }
 
@@ -134,17 +138,29 @@ func (a *attempt) begin(ctx context.Context, old *registration.Registration, cre
 	if err != nil {
 		return nil, notStarted(err)
 	}
-	if err := a.Client.Create(ctx, job, gateway.FieldOwner); err != nil && refused(err) {
-		return nil, notStarted(fmt.Errorf("creating it: %w", err))
+	if a.Clock.Now().After(a.intent.Since.Add(createWithin)) {
+		return nil, notStarted(errors.New("it took too long"))
 	}
-	// Whether it was created after all, where that failed in another way, is seen when the Job is looked for.
+	if err := a.Client.Create(ctx, job, gateway.FieldOwner); err != nil {
+		if gone := a.fence(ctx, secret, job); gone {
+			return nil, notStarted(fmt.Errorf("creating it: %w", err))
+		}
+	}
 	return nil, a.pending("the Job has been created", false, eventsAfter)
 }
 
-// refused says that the API server has answered, and that nothing was created.
-func refused(err error) bool {
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500
+// fence makes sure, after an error, that there is no Job, or else that its pod can't start. It returns false where that
+// could not be done; then the Job is looked for as if nothing had gone wrong.
+func (a *attempt) fence(ctx context.Context, secret *corev1.Secret, job *batchv1.Job) bool {
+	err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(job), job)
+	if !apierrors.IsNotFound(err) {
+		return false
+	}
+	// The request may still be on its way: without the attempt's Secret, its pod never runs a container.
+	if err := a.Remove(ctx, []client.Object{secret}); err != nil {
+		return false
+	}
+	return apierrors.IsNotFound(a.APIReader.Get(ctx, client.ObjectKeyFromObject(job), job))
 }
 
 // pending says when to look again: after a while, but no later than something is to be decided.
@@ -168,50 +184,73 @@ func (a *attempt) removeEarlier(ctx context.Context) error {
 	return a.Remove(ctx, jobs)
 }
 
-// End removes what an attempt leaves that has ended: always its Secrets, and its Job where it has renewed. The Job of
-// one that failed stays until the next attempt, for its logs.
-func (r *Runner) End(ctx context.Context, fr *v1alpha1.FlexRegistration, name string, renewed bool) error {
-	secrets, err := r.secrets(ctx, fr)
+// End removes what an attempt leaves that has ended: its Secrets and, where all is to go, its Job, which stays for its logs
+// otherwise.
+func (r *Runner) End(ctx context.Context, fr *v1alpha1.FlexRegistration, name string, all bool) error {
+	made, err := r.made(ctx, fr)
 	if err != nil {
 		return err
 	}
-	jobs, err := r.jobs(ctx, fr)
-	if err != nil {
-		return err
-	}
-	// The attempt's Secret may not be in the cache yet. Nobody else has one of its name, which a digest is part of.
-	ended := []client.Object{&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: fr.Namespace, Name: name}}}
-	for _, object := range append(secrets, jobs...) {
+	ended := slices.DeleteFunc(made, func(object client.Object) bool {
 		_, isJob := object.(*batchv1.Job)
-		if isJob && renewed && object.GetName() == name || object.GetName() == HandoffName(fr.Name) {
-			ended = append(ended, object)
+		return object.GetName() != name && object.GetName() != HandoffName(fr.Name) || isJob && !all
+	})
+	if !slices.ContainsFunc(ended, func(object client.Object) bool {
+		_, isJob := object.(*batchv1.Job)
+		return !isJob && object.GetName() == name
+	}) {
+		// The cache may be behind with the attempt's Secret.
+		secret := &corev1.Secret{}
+		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: name}, secret)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("getting Secret %s/%s: %w", fr.Namespace, name, err)
+		}
+		if err == nil && secret.Type == AttemptType && metav1.IsControlledBy(secret, fr) {
+			ended = append(ended, secret)
 		}
 	}
 	return r.Remove(ctx, ended)
 }
 
 // Leftovers finds, in the cache, what attempts have left that have ended while nobody could remove it. open is the
-// name of the one that goes on, "" where there is none.
-func (r *Runner) Leftovers(ctx context.Context, fr *v1alpha1.FlexRegistration, open string) ([]client.Object, error) {
+// name of the one that goes on, "" where there is none; the Job of one that failed is kept where keepFailed says so.
+func (r *Runner) Leftovers(ctx context.Context, fr *v1alpha1.FlexRegistration, open string, keepFailed bool) ([]client.Object, error) {
+	made, err := r.made(ctx, fr)
+	if err != nil {
+		return nil, err
+	}
+	running := slices.ContainsFunc(made, func(object client.Object) bool {
+		job, isJob := object.(*batchv1.Job)
+		return isJob && finished(job, batchv1.JobComplete) == nil && finished(job, batchv1.JobFailed) == nil
+	})
+	return slices.DeleteFunc(made, func(object client.Object) bool {
+		job, isJob := object.(*batchv1.Job)
+		switch {
+		case object.GetName() == open:
+			return true
+		case isJob:
+			return finished(job, batchv1.JobComplete) == nil && (keepFailed || finished(job, batchv1.JobFailed) == nil)
+		default: // What is handed over can't be had again.
+			return object.GetName() == HandoffName(fr.Name) && (open != "" || running)
+		}
+	}), nil
+}
+
+// made is what the renewals of a FlexRegistration have made, from the cache: Jobs, and the metadata of Secrets.
+func (r *Runner) made(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]client.Object, error) {
 	secrets, err := r.secrets(ctx, fr)
 	if err != nil {
 		return nil, err
 	}
 	jobs, err := r.jobs(ctx, fr)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(append(secrets, jobs...), func(object client.Object) bool {
-		job, isJob := object.(*batchv1.Job)
-		return object.GetName() == open || open != "" && object.GetName() == HandoffName(fr.Name) || isJob && finished(job, batchv1.JobComplete) == nil
-	}), nil
+	return append(secrets, jobs...), err
 }
 
 // secrets are the metadata, from the cache, of those that the renewals of a FlexRegistration have made.
 func (r *Runner) secrets(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]client.Object, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := r.Client.List(ctx, list, client.InNamespace(fr.Namespace), client.MatchingLabels{LabelFlexRegistration: fr.Name}); err != nil {
+	if err := r.Cache.List(ctx, list, client.InNamespace(fr.Namespace), client.MatchingLabels{LabelFlexRegistration: fr.Name}); err != nil {
 		return nil, fmt.Errorf("listing the Secrets of renewals: %w", err)
 	}
 	var found []client.Object
@@ -226,7 +265,7 @@ func (r *Runner) secrets(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]
 // jobs are those, from the cache, that the renewals of a FlexRegistration have made.
 func (r *Runner) jobs(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]client.Object, error) {
 	var list batchv1.JobList
-	if err := r.Client.List(ctx, &list, client.InNamespace(fr.Namespace), client.MatchingLabels{LabelFlexRegistration: fr.Name}); err != nil {
+	if err := r.Cache.List(ctx, &list, client.InNamespace(fr.Namespace), client.MatchingLabels{LabelFlexRegistration: fr.Name}); err != nil {
 		return nil, fmt.Errorf("listing the Jobs of renewals: %w", err)
 	}
 	var found []client.Object
