@@ -33,8 +33,12 @@ run: ## Run the operator from source against the current kubeconfig; ARGS are it
 	go run -ldflags '-X main.version=$(VERSION)' . $(ARGS)
 
 .PHONY: demo
-demo: controlplane ## Show a renewal from end to end on a local control plane; KEEP=1 leaves it running
+demo: $(if $(filter real,$(NODE)),,controlplane) ## Show a renewal from end to end; NODE=real in containers (Linux, root), KEEP=1 leaves it running
+ifeq ($(NODE),real)
+	@E2E_LOG_DIR=$(CURDIR)/test-results/demo-logs hack/e2e/on-node.sh go run ./hack/demo --node=real $(if $(KEEP),--keep)
+else
 	@KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)" go run ./hack/demo $(if $(KEEP),--keep)
+endif
 
 .PHONY: controlplane
 controlplane: ## Build the local control plane, once (ten minutes on two cores), and print where it is

@@ -1,6 +1,7 @@
-// Demo shows on this machine alone what a user sees of a renewal: a gateway whose certificate expires in ten days,
-// a FlexRegistration for it, and what the operator then does. Kubernetes' control plane, the operator and its
-// rights are the real ones; the node, Anypoint Platform and flexctl are simulated.
+// Demo shows on this machine alone what a user sees of a renewal: a gateway whose certificate expires, a
+// FlexRegistration for it, and what the operator then does. Kubernetes' control plane, the operator and its rights are the
+// real ones; Anypoint Platform, flexctl and the gateway's program are simulated. With --node=real all of them run in
+// containers, as they would in production; without, the node is simulated too, which every machine can do.
 package main
 
 import (
@@ -21,7 +22,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
+// What --node can be.
+const (
+	nodeSimulated = "simulated"
+	nodeReal      = "real"
+)
+
 func main() {
+	node := pflag.String("node", nodeSimulated, "what the gateway's pods run on: simulated or real")
 	keep := pflag.Bool("keep", false, "leave everything running at the end, to look around, until Ctrl-C")
 	timeout := pflag.Duration("timeout", 3*time.Minute, "how long the renewal may take once everything is up")
 	pflag.Parse()
@@ -32,15 +40,26 @@ func main() {
 	ctrl.SetLogger(nothing)
 	klog.SetLogger(nothing)
 
-	if err := run(ctx, *keep, *timeout); err != nil {
+	var err error
+	switch {
+	case *node == nodeSimulated:
+		err = runSimulated(ctx, *keep, *timeout)
+	case *node == nodeReal && *keep:
+		err = errors.New("--keep is for the simulated node: a real one has a network of its own, where nobody can look around")
+	case *node == nodeReal:
+		err = runReal(ctx, *timeout)
+	default:
+		err = fmt.Errorf("--node=%s: write %s or %s", *node, nodeSimulated, nodeReal)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "\ndemo:", err)
 		os.Exit(1)
 	}
 }
 
-// run brings the world up, tells the story in it, and leaves nothing behind but the logs of a failure.
-func run(ctx context.Context, keep bool, timeout time.Duration) (err error) {
-	w, err := newWorld()
+// runSimulated brings everything up, tells the story, and leaves nothing behind but the logs of a failure.
+func runSimulated(ctx context.Context, keep bool, timeout time.Duration) (err error) {
+	w, err := newSimulated()
 	if err != nil {
 		return err
 	}

@@ -21,9 +21,4 @@ if [ -n "${KUBECONFIG:-}" ]; then
   exec "${tests[@]}"
 fi
 
-hack/e2e/requirements.sh
-KUBEBUILDER_ASSETS=$(hack/controlplane/build.sh kubelet)
-export KUBEBUILDER_ASSETS
-# There is no network where the tests run, and they compile what goes into the images.
-go mod download
-exec hack/e2e/isolate.sh "${tests[@]}"
+exec hack/e2e/on-node.sh "${tests[@]}"

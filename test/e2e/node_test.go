@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os/exec"
 	"testing"
 	"time"
 
@@ -25,8 +24,8 @@ const (
 
 // A Job's pod reaches the API server with its own token, and RBAC answers it.
 func TestJobAsksAPIServer(t *testing.T) {
-	g, admin := NewWithT(t), newAdmin(t)
-	namespace := newNamespace(t, admin)
+	g, admin := NewWithT(t), cluster.Admin
+	namespace := newNamespace(t)
 	meta := metav1.ObjectMeta{Name: "asks", Namespace: namespace}
 	for _, object := range []client.Object{
 		&corev1.ServiceAccount{ObjectMeta: meta},
@@ -39,12 +38,11 @@ func TestJobAsksAPIServer(t *testing.T) {
 	} {
 		g.Expect(admin.Create(t.Context(), object)).To(Succeed())
 	}
-	pod := restrictedPod()
-	pod.ServiceAccountName = meta.Name
-	pod.InitContainers = []corev1.Container{restrictedContainer("write", cluster.Image(testpod), "write", "/shared/note", "hello")}
+	write := container("write", cluster.Image(testpod), "write", "/shared/note", "hello")
 	api := "/api/v1/namespaces/" + namespace
-	pod.Containers = []corev1.Container{restrictedContainer("ask", cluster.Image(testpod),
-		"ask", "/shared/note", api+"/configmaps", "200", api+"/secrets", "403")}
+	pod := restricted([]corev1.Container{write}, container("ask", cluster.Image(testpod),
+		"ask", "/shared/note", api+"/configmaps", "200", api+"/secrets", "403"))
+	pod.ServiceAccountName = meta.Name
 	job := &batchv1.Job{ObjectMeta: meta, Spec: batchv1.JobSpec{BackoffLimit: ptr.To(int32(0)), Template: corev1.PodTemplateSpec{Spec: pod}}}
 	g.Expect(admin.Create(t.Context(), job)).To(Succeed())
 
@@ -59,17 +57,16 @@ func TestJobAsksAPIServer(t *testing.T) {
 
 // A pod that serves HTTP is reached through the API server, and so are its logs.
 func TestPodServes(t *testing.T) {
-	g, admin := NewWithT(t), newAdmin(t)
-	namespace := newNamespace(t, admin)
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "serves", Namespace: namespace}, Spec: restrictedPod()}
-	container := restrictedContainer("serve", cluster.Image(testpod), "serve", ":8080")
-	container.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
+	g, admin := NewWithT(t), cluster.Admin
+	namespace := newNamespace(t)
+	serve := container("serve", cluster.Image(testpod), "serve", ":8080")
+	serve.ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
 		HTTPGet: &corev1.HTTPGetAction{Path: "/ready", Port: intstr.FromInt32(8080)},
 	}}
-	container.LivenessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
+	serve.LivenessProbe = &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
 		Exec: &corev1.ExecAction{Command: []string{"/testpod", "write", "/shared/alive", "yes"}},
 	}}
-	pod.Spec.Containers = []corev1.Container{container}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "serves", Namespace: namespace}, Spec: restricted(nil, serve)}
 	g.Expect(admin.Create(t.Context(), pod)).To(Succeed())
 
 	g.Eventually(func(g Gomega) {
@@ -89,9 +86,11 @@ func TestPodServes(t *testing.T) {
 
 // An image that doesn't exist is told as such.
 func TestMissingImage(t *testing.T) {
-	g, admin := NewWithT(t), newAdmin(t)
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "missing", Namespace: newNamespace(t, admin)}, Spec: restrictedPod()}
-	pod.Spec.Containers = []corev1.Container{restrictedContainer("missing", "registry.invalid/missing:e2e")}
+	g, admin := NewWithT(t), cluster.Admin
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "missing", Namespace: newNamespace(t)},
+		Spec:       restricted(nil, container("missing", "registry.example.com/missing:e2e")),
+	}
 	g.Expect(admin.Create(t.Context(), pod)).To(Succeed())
 
 	g.Eventually(func(g Gomega) {
@@ -103,19 +102,10 @@ func TestMissingImage(t *testing.T) {
 	}, patience, interval).Should(Succeed())
 }
 
-func newAdmin(t *testing.T) client.Client {
-	t.Helper()
-	admin, err := client.New(cluster.Config, client.Options{})
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return admin
-}
-
 // kubectl runs kubectl as the administrator and returns what it says.
 func kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), cluster.Kubectl, args...)
-	command.Env = append(command.Environ(), "KUBECONFIG="+cluster.Kubeconfig)
-	out, err := command.CombinedOutput()
-	NewWithT(t).Expect(err).NotTo(HaveOccurred(), "kubectl %v: %s", args, out)
-	return string(out)
+	out, err := cluster.RunKubectl(t.Context(), args...)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return out
 }

@@ -1,27 +1,22 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"os"
-	"regexp"
-	"slices"
-	"strings"
 	"time"
 )
 
 const inspect = `kubectl get secret ingress-registration -n gateway -o go-template='{{index .data "registration.yaml" | base64decode}}' | flexctl registration inspect --file=/dev/stdin`
 
 // story is what the user sees. Every command is run as it is shown.
-func (w *world) story(ctx context.Context, timeout time.Duration) error {
+func (w *simulated) story(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it took longer than %s", timeout))
 	defer cancel()
-	before, err := w.look(ctx)
+	before, err := look(ctx, w.admin)
 	if err != nil {
 		return err
 	}
-	return w.tell(ctx,
+	return tell(ctx,
 		chapter("A gateway, ten days before its certificate expires"),
 		w.show("kubectl get pods -n gateway"),
 		w.show(inspect),
@@ -49,76 +44,8 @@ func (w *world) story(ctx context.Context, timeout time.Duration) error {
 	)
 }
 
-type scene func(context.Context) error
-
-func (w *world) tell(ctx context.Context, scenes ...scene) error {
-	for _, s := range scenes {
-		if err := s(ctx); err != nil {
-			if ctx.Err() != nil {
-				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-func chapter(title string) scene {
-	return func(context.Context) error { heading("%s", title); return nil }
-}
-
-// show shows a command and what it prints.
-func (w *world) show(line string) scene {
-	return func(ctx context.Context) error {
-		fmt.Println("\n$", line)
-		command := w.shell(ctx, line)
-		command.Stdout, command.Stderr = os.Stdout, os.Stderr
-		if err := command.Run(); err != nil {
-			return fmt.Errorf("%s: %w", line, err)
-		}
-		return nil
-	}
-}
-
-// age is a column of kubectl's tables, and always new.
-var age = regexp.MustCompile(`^(\d+[smhd])+$`)
-
-// follow shows a command until a line matches the pattern, and only those lines that tell something new.
-func (w *world) follow(line, until string) scene {
-	pattern := regexp.MustCompile(until)
-	return func(ctx context.Context) error {
-		fmt.Println("\n$", line)
-		following, stop := context.WithCancel(ctx)
-		defer stop()
-		command := w.shell(following, line)
-		output, err := command.StdoutPipe()
-		if err != nil {
-			return err
-		}
-		command.Stderr = os.Stderr
-		if err := command.Start(); err != nil {
-			return err
-		}
-		last, found := "", false
-		for lines := bufio.NewScanner(output); !found && lines.Scan(); {
-			text := lines.Text()
-			if told := strings.Join(slices.DeleteFunc(strings.Fields(text), age.MatchString), " "); told != last {
-				fmt.Println(strings.TrimRight(text, " "))
-				last = told
-			}
-			found = pattern.MatchString(text)
-		}
-		stop()
-		_ = command.Wait() // it was stopped
-		if !found {
-			return fmt.Errorf("%s: it has not shown %s", line, until)
-		}
-		return nil
-	}
-}
-
 // explore says how to look around in what is left running.
-func (w *world) explore() {
+func (w *simulated) explore() {
 	heading("Everything goes on running until Ctrl-C. In another terminal, in this directory:")
 	fmt.Printf(`export KUBECONFIG=%s
 export PATH=%s:$PATH
@@ -128,5 +55,5 @@ kubectl patch flexreg ingress -n gateway --type=merge -p '{"spec":{"suspend":tru
 kubectl delete flexreg ingress -n gateway        # and apply it again: nothing is renewed or rolled
 kubectl get secrets -n gateway                   # flexreg-record-… is the operator's memory
 tail -f %s
-`, w.cluster.Kubeconfig, w.path(), w.log("manager"))
+`, w.cluster.Kubeconfig, w.path, w.log("manager"))
 }

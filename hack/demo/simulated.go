@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -26,9 +24,10 @@ const (
 	remaining         = 10 * 24 * time.Hour // of the gateway's certificate
 )
 
-// world is everything that the story happens in.
-type world struct {
-	root, dir, logs string // the repository; a private directory that is removed, programs in it; logs
+// simulated is everything that the story happens in where the node is simulated.
+type simulated struct {
+	*terminal // its directory has programs
+	logs      string
 
 	cluster  *controlplane.ControlPlane
 	admin    client.Client
@@ -39,48 +38,32 @@ type world struct {
 	undo []func() error
 }
 
-func newWorld() (*world, error) {
-	gomod, err := exec.Command("go", "env", "GOMOD").Output()
+func newSimulated() (*simulated, error) {
+	t, err := newTerminal()
 	if err != nil {
-		return nil, fmt.Errorf("find the repository: %w", err)
-	}
-	w := &world{root: filepath.Dir(strings.TrimSpace(string(gomod)))}
-	if w.dir, err = os.MkdirTemp("", "flex-registration-demo-"); err != nil {
 		return nil, err
 	}
+	w := &simulated{terminal: t}
 	if w.logs, err = os.MkdirTemp("", "flex-registration-demo-logs-"); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(w.dir))
 	}
 	return w, nil
 }
 
-func (w *world) log(program string) string { return filepath.Join(w.logs, program+".log") }
+func (w *simulated) log(program string) string { return filepath.Join(w.logs, program+".log") }
 
-// bringUp starts one part after the other, and tells how long each has taken.
-func (w *world) bringUp(ctx context.Context) error {
-	parts := []struct {
-		what  string
-		start func(context.Context) error
-	}{
-		{"a Kubernetes control plane, with one simulated node", w.startCluster},
-		{"a simulated Anypoint Platform, and its flexctl", w.startPlatform},
-		{"the operator, with the rights that config/rbac gives it", w.startOperator},
-		{"a gateway of three replicas", w.startGateway},
-	}
-	for _, part := range parts {
-		fmt.Printf("  %-60s", part.what)
-		began := time.Now()
-		if err := part.start(ctx); err != nil {
-			fmt.Println()
-			return fmt.Errorf("%s: %w", part.what, err)
-		}
-		fmt.Printf("%5.1fs\n", time.Since(began).Seconds())
-	}
-	return nil
+// bringUp starts one part after the other.
+func (w *simulated) bringUp(ctx context.Context) error {
+	return bringUp(ctx,
+		part{"a Kubernetes control plane, with one simulated node", w.startCluster},
+		part{"a simulated Anypoint Platform, and its flexctl", w.startPlatform},
+		part{"the operator, with the rights that config/rbac gives it", w.startOperator},
+		part{"a gateway of three replicas", w.startGateway},
+	)
 }
 
 // tearDown ends in reverse order what was started.
-func (w *world) tearDown(keepLogs bool) error {
+func (w *simulated) tearDown(keepLogs bool) error {
 	var errs []error
 	for i := len(w.undo) - 1; i >= 0; i-- {
 		errs = append(errs, w.undo[i]())
@@ -92,17 +75,18 @@ func (w *world) tearDown(keepLogs bool) error {
 	return errors.Join(errs...)
 }
 
-func (w *world) startCluster(ctx context.Context) (err error) {
+func (w *simulated) startCluster(ctx context.Context) (err error) {
 	w.cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(w.root, "config/crd/bases")}, LogDir: w.logs})
 	if err != nil {
 		return err
 	}
 	w.undo = append(w.undo, w.cluster.Stop)
+	w.use(w.cluster.Kubeconfig, w.cluster.Kubectl)
 	w.admin, err = client.New(w.cluster.Config, client.Options{Scheme: operator.Scheme()})
 	return err
 }
 
-func (w *world) startPlatform(context.Context) (err error) {
+func (w *simulated) startPlatform(context.Context) (err error) {
 	if w.platform, err = simulator.Start(simulator.Options{}); err != nil {
 		return err
 	}
@@ -114,9 +98,9 @@ func (w *world) startPlatform(context.Context) (err error) {
 	return err
 }
 
-func (w *world) caFile() string { return filepath.Join(w.dir, "ca.crt") }
+func (w *simulated) caFile() string { return filepath.Join(w.dir, "ca.crt") }
 
-func (w *world) startOperator(ctx context.Context) error {
+func (w *simulated) startOperator(ctx context.Context) error {
 	for _, command := range []string{
 		"go build -o '" + w.dir + "/manager' .",
 		"kubectl create namespace " + operatorNamespace,
@@ -149,7 +133,7 @@ func (w *world) startOperator(ctx context.Context) error {
 }
 
 // startGateway makes what the vendor's chart makes, and the Anypoint credentials.
-func (w *world) startGateway(ctx context.Context) (err error) {
+func (w *simulated) startGateway(ctx context.Context) (err error) {
 	if w.gateway, err = w.platform.Register(operator.GatewayName, remaining); err != nil {
 		return err
 	}
@@ -168,27 +152,6 @@ func (w *world) startGateway(ctx context.Context) (err error) {
 		}
 	}
 	return w.quietly(ctx, "kubectl rollout status deployment/ingress -n gateway --timeout=1m")
-}
-
-// shell is a command line in the repository, with kubectl and flexctl on its PATH. It ends with ctx, together with
-// all that it has started.
-func (w *world) shell(ctx context.Context, line string) *exec.Cmd {
-	command := exec.CommandContext(ctx, "sh", "-c", line)
-	command.Dir = w.root
-	command.Env = append(os.Environ(), "KUBECONFIG="+w.cluster.Kubeconfig, "KUBECACHEDIR="+filepath.Join(w.dir, "cache"), "PATH="+w.path()+":"+os.Getenv("PATH"))
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
-	command.WaitDelay = time.Second
-	return command
-}
-
-func (w *world) path() string { return filepath.Dir(w.cluster.Kubectl) + ":" + w.dir }
-
-func (w *world) quietly(ctx context.Context, line string) error {
-	if output, err := w.shell(ctx, line).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", line, err, output)
-	}
-	return nil
 }
 
 // process is a program that runs beside the demo.

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+type scene func(context.Context) error
+
+func tell(ctx context.Context, scenes ...scene) error {
+	for _, s := range scenes {
+		if err := s(ctx); err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func chapter(title string) scene {
+	return func(context.Context) error { heading("%s", title); return nil }
+}
+
+// show shows a command and what it prints.
+func (t *terminal) show(line string) scene {
+	return func(ctx context.Context) error {
+		fmt.Println("\n$", line)
+		command := t.shell(ctx, line)
+		command.Stdout, command.Stderr = os.Stdout, os.Stderr
+		if err := command.Run(); err != nil {
+			return fmt.Errorf("%s: %w", line, err)
+		}
+		return nil
+	}
+}
+
+// age is a column of kubectl's tables, and always new.
+var age = regexp.MustCompile(`^(\d+[smhd])+$`)
+
+// follow shows a command until a line matches the pattern, and only those lines that tell something new.
+func (t *terminal) follow(line, until string) scene {
+	pattern := regexp.MustCompile(until)
+	return func(ctx context.Context) error {
+		fmt.Println("\n$", line)
+		following, stop := context.WithCancel(ctx)
+		defer stop()
+		command := t.shell(following, line)
+		output, err := command.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		command.Stderr = os.Stderr
+		if err := command.Start(); err != nil {
+			return err
+		}
+		last, found := "", false
+		for lines := bufio.NewScanner(output); !found && lines.Scan(); {
+			text := lines.Text()
+			if told := strings.Join(slices.DeleteFunc(strings.Fields(text), age.MatchString), " "); told != last {
+				fmt.Println(strings.TrimRight(text, " "))
+				last = told
+			}
+			found = pattern.MatchString(text)
+		}
+		stop()
+		_ = command.Wait() // it was stopped
+		if !found {
+			return fmt.Errorf("%s: it has not shown %s", line, until)
+		}
+		return nil
+	}
+}
