@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -42,6 +44,12 @@ const (
 	superviseCommand = "supervise"
 	prepareCommand   = "prepare"
 	handoffCommand   = "handoff"
+)
+
+// The environment variables that name the operator's own pod.
+const (
+	podName      = "POD_NAME"
+	podNamespace = "POD_NAMESPACE"
 )
 
 // The ways to run flexctl.
@@ -91,7 +99,7 @@ func flags(o *options) *pflag.FlagSet {
 	f.StringVar(&o.renewer, "renewer", renewer, "Where flexctl runs: in a Job in the gateway's namespace, from the gateway's own image (job), or in this process's container (exec). Default: job in a cluster, else exec.")
 
 	f = sets.FlagSet("Renewing in Jobs")
-	f.StringVar(&o.jobs.OperatorImage, "job-image", os.Getenv("OPERATOR_IMAGE"), "The operator's own image, which the Job's pod needs beside flexctl's. Default: the environment variable OPERATOR_IMAGE.")
+	f.StringVar(&o.jobs.OperatorImage, "job-image", "", "The operator's own image, which the Job's pod needs beside flexctl's. Default: that of the pod which POD_NAME and POD_NAMESPACE name, its own.")
 	f.StringSliceVar(&o.jobs.Images, "flexctl-images", nil, "Repositories that spec.flexctl.image may be of, beside that of the gateway's own image: mulesoft/flex-gateway, or with wildcards registry.example.com/mirror/*.")
 	f.BoolVar(&o.jobs.ManageRBAC, "manage-handoff-rbac", true, "Make the ServiceAccount, Role and RoleBinding by which a Job's pod hands its result over. Without, an administrator creates them beforehand, named flexreg-handoff-NAME for each FlexRegistration NAME.")
 	f.StringSliceVar(&o.jobs.PullSecrets, "job-pull-secrets", nil, "Pull secrets of the Job's pod, by name in the gateway's namespace, beside those of the gateway's pods and of their ServiceAccount.")
@@ -215,8 +223,8 @@ func (o *options) check() error {
 	switch {
 	case o.renewer != renewerJob && o.renewer != renewerExec:
 		return fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
-	case o.renewer == renewerJob && o.jobs.OperatorImage == "":
-		return errors.New("--renewer=job needs --job-image, or the environment variable OPERATOR_IMAGE: the image that the operator itself runs from")
+	case o.renewer == renewerJob && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
+		return fmt.Errorf("--renewer=job needs --job-image outside of a pod that has its name in %s and %s: the image that the operator itself runs from", podName, podNamespace)
 	}
 	if err := job.CheckImages(o.jobs.Images); err != nil {
 		return fmt.Errorf("--flexctl-images: %w", err)
@@ -228,6 +236,11 @@ func (o *options) check() error {
 func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
 	o.jobs.Hosts = o.anypointHosts
 	var err error
+	if o.jobs.OperatorImage == "" {
+		if o.jobs.OperatorImage, err = ownImage(mgr.GetAPIReader()); err != nil {
+			return nil, err
+		}
+	}
 	if o.jobs.Network, err = anypoint.NetworkFromEnvironment(); err != nil {
 		return nil, err
 	}
@@ -238,6 +251,22 @@ func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
 	}
 	o.jobs.AssignedUser = err == nil
 	return &job.Runner{Config: o.jobs, Cache: mgr.GetCache(), APIReader: mgr.GetAPIReader(), Client: mgr.GetClient(), Clock: clock.RealClock{}}, nil
+}
+
+// ownImage is the image that this process runs from.
+func ownImage(r client.Reader) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	pod, key := &corev1.Pod{}, client.ObjectKey{Namespace: os.Getenv(podNamespace), Name: os.Getenv(podName)}
+	if err := r.Get(ctx, key, pod); err != nil {
+		return "", fmt.Errorf("looking for the operator's own image, for --job-image, in its pod %s: %w", key, err)
+	}
+	for _, container := range pod.Spec.Containers {
+		if container.Name == "manager" {
+			return container.Image, nil
+		}
+	}
+	return pod.Spec.Containers[0].Image, nil
 }
 
 // execRenewer renews in this process's container.

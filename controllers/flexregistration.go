@@ -76,7 +76,7 @@ const maxSteps = 20
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
