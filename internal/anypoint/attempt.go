@@ -1,6 +1,7 @@
 package anypoint
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,11 +126,11 @@ func (e *Error) terminationMessage() []byte {
 // wrapper, so whatever is read may be of its making: it is scrubbed again, and what can't be told counts as unresolved.
 func ParseTerminationMessage(message string, credentials Credentials) *Error {
 	var o outcome
-	_ = json.Unmarshal([]byte(message), &o) // What is no JSON has no class either.
-	if !slices.Contains(classes, o.Class) {
+	whole := json.Unmarshal([]byte(message), &o) == nil
+	if !whole || !slices.Contains(classes, o.Class) {
 		return nil
 	}
-	return &Error{Class: o.Class, Detail: cut(redact(o.Detail, credentials), maxDetail), Unresolved: o.Unresolved || o.Class == FlexctlFailed}
+	return &Error{Class: o.Class, Detail: cmp.Or(cut(redact(o.Detail, credentials), maxDetail), "nothing more is known"), Unresolved: o.Unresolved || o.Class == FlexctlFailed}
 }
 
 // classes are those that a container may report.

@@ -3,6 +3,8 @@ package anypoint
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +26,8 @@ type Credentials struct {
 type pair struct {
 	clientID, clientSecret string
 	username, password     string
+	// hidden are other secrets that a program was given, such as a proxy's password.
+	hidden []string
 }
 
 func (c Credentials) pair() pair {
@@ -100,11 +104,25 @@ func (c Credentials) secrets() []string {
 	p := c.pair()
 	switch {
 	case p.clientID != "":
-		return []string{p.clientID, p.clientSecret, p.clientID + ":" + p.clientSecret}
+		return append([]string{p.clientID, p.clientSecret, p.clientID + ":" + p.clientSecret}, p.hidden...)
 	case p.username != "":
-		return []string{p.username, p.password, p.username + ":" + p.password}
+		return append([]string{p.username, p.password, p.username + ":" + p.password}, p.hidden...)
 	}
-	return nil
+	return p.hidden
+}
+
+// hiding adds the passwords that are in the URLs of an environment's proxies to what must not be seen.
+func (c Credentials) hiding(environment []string) Credentials {
+	p := c.pair()
+	for _, variable := range environment {
+		name, value, _ := strings.Cut(variable, "=")
+		if u, err := url.Parse(value); err == nil && u.User != nil && slices.Contains(proxyVariables, name) {
+			if password, set := u.User.Password(); set {
+				p.hidden = append(p.hidden, password, u.User.Username()+":"+password)
+			}
+		}
+	}
+	return Credentials{func() pair { return p }}
 }
 
 // Format keeps every fmt verb from printing a credential.

@@ -54,6 +54,8 @@ const missingScope = "the credentials lack a permission: give the connected app 
 var patterns = []pattern{
 	{re(`multi-?factor|\bmfa\b|two-?factor`), MFARequired, "use a connected app's client-id and client-secret instead of a user's", false},
 	{re(`back-end server is at capacity|HTTP/[\d.]+ 429|too many requests`), RateLimited, "Anypoint's rate limit was reached", false},
+	// What a proxy answers to CONNECT, in Go's words: the connection was never made.
+	{re(`(?:get|post|put) "https://[^"]*": (?:forbidden|proxy authentication required|bad gateway|service unavailable|gateway timeout|not found|bad request)`), PlatformUnavailable, "the proxy refused the connection to Anypoint", false},
 	// What the registration facade is sent is no credentials but the token that was got for them.
 	{re(`reg facade call returned error response:\s*HTTP/[\d.]+ 40[13]`), MissingScope, missingScope, false},
 	{re(`HTTP/[\d.]+ 401|invalid_client|invalid_grant|unauthorized`), CredentialsRejected, "Anypoint refused the credentials: put valid ones into the credentials Secret", false},

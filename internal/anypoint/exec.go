@@ -70,6 +70,7 @@ func (e *Exec) Renew(ctx context.Context, old *registration.Registration, creden
 		return nil, &Error{Class: FlexctlFailed, Detail: "writing the registration for flexctl: " + pathless(err)}
 	}
 
+	credentials = credentials.hiding(e.environment())
 	arguments := append([]string{"registration", "renew", "--output-directory=" + result}, credentials.flags()...)
 	failure := e.run(ctx, directory, credentials, program, append(arguments, input)...)
 	// A renewed registration can't be had again, so it counts where flexctl failed or hung after writing it too.

@@ -107,6 +107,7 @@ func TestScrub(t *testing.T) {
 		"authorization":      {"> authorization: Basic YTpi\n> host: a", "> authorization: [redacted] > host: a"},
 		"a token in JSON":    {`{"access_token":"` + uuid + `","expires_in":1}`, `{"access_token":"[redacted]","expires_in":1}`},
 		"a token in a query": {"GET /x?access_token=abc123&y=1", "GET /x?access_token=[redacted]&y=1"},
+		"with an @ in it":    {`invalid proxy address "http://me:p@ss@proxy:3128"`, `invalid proxy address "http://[redacted]proxy:3128"`},
 		"a proxy's password": {`invalid proxy address "http://me:hunter2@proxy:3128"`, `invalid proxy address "http://[redacted]proxy:3128"`},
 		"long":               {strings.Repeat("word ", 100), strings.Repeat("word ", 39) + "wo…"},
 		"long, other script": {strings.Repeat("失敗 ", 100), strings.Repeat("失敗 ", 28) + "…"},
@@ -171,3 +172,9 @@ func FuzzScrub(f *testing.F) {
 }
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-"
+
+func TestScrubHidesTheProxysPassword(t *testing.T) {
+	g := NewWithT(t)
+	c := Credentials{}.hiding([]string{"PATH=/bin", "HTTPS_PROXY=http://me:hunter22@proxy:3128", "https_proxy=http://proxy:3128", "NO_PROXY=x", "HOME=http://a:b@c"})
+	g.Expect(scrub("[flexctl][error] proxy refused me:hunter22, that is hunter22", c)).To(Equal("proxy refused [redacted], that is [redacted]"))
+}

@@ -62,10 +62,20 @@ func (w *Wrapper) renew(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(w.Result, registration.DefaultKey), renewed.Marshal(), 0o600); err != nil {
+	if err := create(filepath.Join(w.Result, registration.DefaultKey), renewed.Marshal()); err != nil {
 		return &Error{Class: ResultInvalid, Unresolved: true, Detail: "keeping what flexctl wrote: " + pathless(err)}
 	}
 	return nil
+}
+
+// create writes a new file. What flexctl may have put in its place is left alone: opening that could take for ever.
+func create(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // The directory is an argument.
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Close())
 }
 
 // Install copies a program to a path, for a container whose image does not have it.

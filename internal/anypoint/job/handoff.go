@@ -59,11 +59,14 @@ func update(ctx context.Context, config *rest.Config, metadata string, data map[
 	}
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, handoffPause, timeout, true, func(ctx context.Context) (bool, error) {
-		_, last = api.Secrets(secret.Namespace).Update(ctx, secret, options)
-		if apierrors.IsNotFound(last) || apierrors.IsConflict(last) {
+		_, err := api.Secrets(secret.Namespace).Update(ctx, secret, options)
+		if ctx.Err() == nil || last == nil { // That the time is up says less than what went wrong before.
+			last = err
+		}
+		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			return false, errors.New("this attempt was given up")
 		}
-		return last == nil, nil // Rights that were granted a moment ago may not be known everywhere yet.
+		return err == nil, nil // Rights that were granted a moment ago may not be known everywhere yet.
 	})
 	if err != nil {
 		return fmt.Errorf("writing Secret %s/%s as the pod's ServiceAccount: %w: %w", secret.Namespace, secret.Name, err, last)

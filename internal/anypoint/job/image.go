@@ -2,6 +2,8 @@ package job
 
 import (
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 
 	"github.com/distribution/reference"
@@ -43,17 +45,20 @@ func (r *Runner) allowed(asked, own string) bool {
 		return true
 	}
 	return slices.ContainsFunc(r.Images, func(pattern string) bool {
-		match, err := reference.FamiliarMatch(pattern, reference.TrimNamed(image))
-		return err == nil && match
+		whole, _ := path.Match(pattern, image.Name())
+		familiar, _ := path.Match(pattern, reference.FamiliarName(image))
+		return whole || familiar
 	})
 }
 
+// repositories is what patterns for Config.Images may be made of.
+var repositories = regexp.MustCompile(`^[a-z0-9*?\[][-a-z0-9._*?/\[\]^]*(:[0-9]+/[-a-z0-9._*?/\[\]^]+)?$`)
+
 // CheckImages says what is wrong with patterns for Config.Images.
 func CheckImages(patterns []string) error {
-	any, _ := reference.ParseNormalizedNamed("any")
 	for _, pattern := range patterns {
-		if _, err := reference.FamiliarMatch(pattern, any); err != nil {
-			return fmt.Errorf("%q is not a repository, such as mulesoft/flex-gateway or registry.example.com/mirror/*: %w", pattern, err)
+		if _, err := path.Match(pattern, "any"); err != nil || !repositories.MatchString(pattern) {
+			return fmt.Errorf("%q is not a repository without tag, such as mulesoft/flex-gateway or registry.example.com/mirror/*", pattern)
 		}
 	}
 	return nil

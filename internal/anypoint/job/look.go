@@ -79,7 +79,7 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 		return nil, a.unread(err)
 	case !giveUp:
 		return nil, a.pending(why, stuck, eventsAfter)
-	case pod != nil && pod.Spec.NodeName != "" && flexctlStatus(pod) == nil:
+	case pod != nil && pod.Spec.NodeName != "" && mayHaveStarted(pod):
 		return nil, a.failed("nothing was heard of its pod from node " + pod.Spec.NodeName)
 	default: // A pod that comes up now does not run flexctl any more.
 		return nil, a.notStarted(why)
@@ -104,7 +104,7 @@ func (a *attempt) flexctlFailed(terminated *corev1.ContainerStateTerminated, cre
 	if failure := anypoint.ParseTerminationMessage(terminated.Message, credentials); failure != nil {
 		return failure
 	}
-	if terminated.StartedAt.IsZero() || terminated.Reason == "StartError" || terminated.Reason == "ContainerCannotRun" {
+	if terminated.Reason == "StartError" || terminated.Reason == "ContainerCannotRun" {
 		return &anypoint.Error{Class: anypoint.FlexctlUnusable, Detail: fmt.Sprintf("Job %s: the container with flexctl can't be started: %s", a.intent.Job, bounded(terminated.Message))}
 	}
 	return a.failed(fmt.Sprintf("the container with flexctl was ended (%s, exit code %d)", terminated.Reason, terminated.ExitCode))
@@ -166,6 +166,16 @@ func flexctlStatus(pod *corev1.Pod) *corev1.ContainerStatus {
 func hasStarted(pod *corev1.Pod) bool {
 	status := flexctlStatus(pod)
 	return status != nil && (status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil)
+}
+
+// mayHaveStarted says that nothing was heard of a pod for so long that flexctl, which would have come next, may run.
+func mayHaveStarted(pod *corev1.Pod) bool {
+	if flexctlStatus(pod) == nil {
+		return true
+	}
+	return slices.ContainsFunc(pod.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.Name == containerPrepare && s.State.Terminated != nil && s.State.Terminated.ExitCode == 0
+	}) && PodProblem(pod) == ""
 }
 
 // podFailure says why a pod failed, as far as it says so itself.

@@ -176,7 +176,9 @@ func (a *attempt) podSecurity() *corev1.PodSecurityContext {
 	security.RunAsUser = ptr.To[int64](unprivilegedUser)
 	if pod := template(a.gateway).SecurityContext; pod != nil {
 		setUser(security, pod.RunAsUser, pod.RunAsGroup)
-		security.SELinuxOptions = pod.SELinuxOptions
+		if pod.SELinuxOptions != nil { // Anything but the level is not for restricted pods.
+			security.SELinuxOptions = &corev1.SELinuxOptions{Level: pod.SELinuxOptions.Level}
+		}
 	}
 	if container := a.gateway.Container(); container != nil && container.SecurityContext != nil {
 		setUser(security, container.SecurityContext.RunAsUser, container.SecurityContext.RunAsGroup)
@@ -184,10 +186,13 @@ func (a *attempt) podSecurity() *corev1.PodSecurityContext {
 	return security
 }
 
-// setUser takes over a user that is not root.
+// setUser takes over a user and a group that are not root.
 func setUser(security *corev1.PodSecurityContext, user, group *int64) {
 	if ptr.Deref(user, 0) > 0 {
-		security.RunAsUser, security.RunAsGroup = user, group
+		security.RunAsUser = user
+	}
+	if ptr.Deref(group, 0) > 0 {
+		security.RunAsGroup = group
 	}
 }
 
