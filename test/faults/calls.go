@@ -1,73 +1,67 @@
 // Package faults breaks the operator at every call that a renewal makes, to Kubernetes and to Anypoint, and checks
-// that it comes to the same end.
+// that it comes to the same end. Where a renewal is a Job, it breaks the calls of its pod, too, and kills the pod.
 package faults
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"regexp"
 	"strings"
-	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"github.com/flexops/flex-registration-operator/hack/simulator"
 )
 
-// Call is one request of the operator: the n-th of its kind in a run. Those of informers don't count.
+// Runner is where flexctl runs.
+type Runner string
+
+// The runners.
+const (
+	Exec Runner = "Exec" // in the operator's process
+	Jobs Runner = "Jobs" // in the pod of a Job
+)
+
+// Party makes calls.
+type Party string
+
+// The parties.
+const (
+	Operator Party = "operator" // to the API server
+	Flexctl  Party = "flexctl"  // to the platform
+	Pod      Party = "pod"      // to the API server; and its containers, which are started one after another
+)
+
+// Call is one request of a renewal: the n-th of its kind in a run. Those of informers don't count.
 type Call struct {
+	By                   Party
 	Verb, Resource, Name string
 	Occurrence           int
 }
 
 func (c Call) String() string {
-	return fmt.Sprintf("%s %s %s #%d", c.Verb, c.Resource, c.Name, c.Occurrence)
+	return fmt.Sprintf("%s: %s %s %s #%d", c.By, c.Verb, c.Resource, c.Name, c.Occurrence)
 }
 
-// Way is how a call is broken.
-type Way string
-
-// The ways.
-const (
-	FailsBefore Way = "fails before it takes effect"
-	ThenDies    Way = "takes effect, then the operator dies"
-	AnswerLost  Way = "takes effect, but the answer is lost"
-)
-
-// Ways are all of them.
-var Ways = []Way{FailsBefore, ThenDies, AnswerLost}
-
-// Fault is one broken call.
-type Fault struct {
-	Call Call
-	Way  Way
+// start is the call that stands for the start of a container.
+func start(container string) Call {
+	return Call{By: Pod, Verb: "start", Resource: "container", Name: container}
 }
 
-// breaker stands between the operator and the API server. It lists the calls, breaks those that it is told to,
-// and hands every write that took effect to a watcher.
-type breaker struct {
-	die   func()
-	wrote func(Call, []byte)
+func (c Call) isStart() bool { return c.By == Pod && c.Verb == "start" }
 
-	mu     sync.Mutex
-	seen   map[Call]int
-	calls  []Call
-	faults map[Call]Way
-	fired  []Fault
-}
-
-func newBreaker(faults []Fault, die func(), wrote func(Call, []byte)) *breaker {
-	b := &breaker{die: die, wrote: wrote, seen: map[Call]int{}, faults: map[Call]Way{}}
-	for _, f := range faults {
-		b.faults[f.Call] = f.Way
+// FlexctlCalls are the calls of a renewal to the platform. Their names are the simulator's.
+func FlexctlCalls() []Call {
+	return []Call{
+		{By: Flexctl, Verb: "post", Resource: "anypoint", Name: string(simulator.CallToken), Occurrence: 1},
+		{By: Flexctl, Verb: "post", Resource: "anypoint", Name: string(simulator.CallRenew), Occurrence: 1},
 	}
-	return b
 }
+
+// attemptName is the end of the name of an attempt's Job and Secret. It is another one in each run.
+var attemptName = regexp.MustCompile(`-renew-[0-9a-f]{10}$`)
 
 // identify returns the kind of a request, and false for those of informers and of discovery. Paths look like
 // /api/v1/namespaces/NAMESPACE/RESOURCE/NAME/SUBRESOURCE and /apis/GROUP/VERSION/…
-func identify(r *http.Request) (Call, bool) {
+func identify(by Party, r *http.Request) (Call, bool) {
 	query := r.URL.Query()
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
@@ -83,94 +77,15 @@ func identify(r *http.Request) (Call, bool) {
 	if parts[0] == "namespaces" && len(parts) > 2 {
 		parts = parts[2:]
 	}
-	c := Call{Verb: strings.ToLower(r.Method), Resource: parts[0]}
+	c := Call{By: by, Verb: strings.ToLower(r.Method), Resource: parts[0]}
 	if len(parts) > 1 && c.Resource != "events" {
-		c.Name = parts[1]
+		c.Name = attemptName.ReplaceAllString(parts[1], "-renew-*")
 	}
 	if len(parts) > 2 {
 		c.Resource += "/" + parts[2]
 	}
+	if query.Has("dryRun") {
+		c.Verb += " (dry run)"
+	}
 	return c, true
-}
-
-// next numbers a call and says how it is to be broken.
-func (b *breaker) next(c Call) (Call, Way) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.seen[c]++
-	c.Occurrence = b.seen[c]
-	b.calls = append(b.calls, c)
-	way, ok := b.faults[c]
-	if ok {
-		b.fired = append(b.fired, Fault{c, way})
-	}
-	return c, way
-}
-
-// Wrap is a transport for the operator.
-func (b *breaker) Wrap(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		kind, counts := identify(r)
-		if !counts {
-			return next.RoundTrip(r)
-		}
-		call, way := b.next(kind)
-		if way == FailsBefore {
-			return nil, errors.New("injected: connection refused")
-		}
-		body, err := replayable(r)
-		if err != nil {
-			return nil, err
-		}
-		response, err := next.RoundTrip(r)
-		if err != nil {
-			return nil, err
-		}
-		if response.StatusCode < 300 && call.Verb != "get" {
-			b.wrote(call, body)
-		}
-		switch way {
-		case ThenDies:
-			b.die()
-		case AnswerLost:
-		default:
-			return response, nil
-		}
-		_ = response.Body.Close()
-		return nil, errors.New("injected: connection reset")
-	})
-}
-
-// report returns the calls so far and the faults that were met.
-func (b *breaker) report() ([]Call, []Fault) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]Call{}, b.calls...), append([]Fault{}, b.fired...)
-}
-
-// replayable returns a request's body and puts it back.
-func replayable(r *http.Request) ([]byte, error) {
-	if r.Body == nil {
-		return nil, nil
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, nil
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// writtenSecret decodes the Secret that a request has written, nil if it was none.
-func writtenSecret(body []byte) *corev1.Secret {
-	object, _, err := clientgoscheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
-	if err != nil {
-		return nil
-	}
-	secret, _ := object.(*corev1.Secret)
-	return secret
 }

@@ -3,13 +3,10 @@ package faults
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,7 +17,7 @@ import (
 	"github.com/flexops/flex-registration-operator/test/operator"
 )
 
-// checkPromises checks P1 to P4 and P6 after a run; P5 is that it came to its end.
+// checkPromises checks P1 to P4 and P6 after a run, and that nothing is left; P5 is that it came to its end.
 func (r *run) checkPromises(ctx context.Context, result Result) error {
 	record := &corev1.Secret{}
 	name := gateway.RecordName(operator.SecretName, registration.DefaultKey)
@@ -31,14 +28,22 @@ func (r *run) checkPromises(ctx context.Context, result Result) error {
 	if err != nil {
 		return err
 	}
+	fr := operator.FlexRegistration(r.namespace, operator.GatewayName)
+	if err := r.bench.Admin.Get(ctx, client.ObjectKeyFromObject(fr), fr); err != nil {
+		return err
+	}
+	left := r.nothingIsLeft(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return errors.Join(
 		r.recordedAreKept(record, published),
 		r.versionsAreSound(),
 		r.renewedOnce(result),
+		r.handedOverAreRecorded(result),
+		r.attemptedOnce(result),
 		r.rolledOnce(ctx),
-		r.secretsAreKept(ctx, record),
+		r.secretsAreKept(fr, record),
+		left,
 	)
 }
 
@@ -85,7 +90,7 @@ func (r *run) versionsAreSound() error {
 func (r *run) renewedOnce(result Result) error {
 	lost := 0
 	for _, f := range result.Fired {
-		if f.Way == ThenDies || f.Call.Resource == anypointCalls && f.Way == AnswerLost {
+		if f.mayLoseAnswer(r.runner) {
 			lost++
 		}
 	}
@@ -114,99 +119,4 @@ func (r *run) rolledOnce(ctx context.Context) error {
 		return fmt.Errorf("P4: the Deployment is at revision %s, want 2", revision)
 	}
 	return nil
-}
-
-// secretsAreKept, P6: no key and no credential is anywhere but in Secrets.
-func (r *run) secretsAreKept(ctx context.Context, record *corev1.Secret) error {
-	needles := slices.Clone(r.secrets)
-	for _, file := range [][]byte{r.gateway.File, record.Data["newest.yaml"], record.Data["previous.yaml"]} {
-		needles = append(needles, keyLines(file)...)
-	}
-	fr := operator.FlexRegistration(r.namespace, operator.GatewayName)
-	if err := r.bench.Admin.Get(ctx, client.ObjectKeyFromObject(fr), fr); err != nil {
-		return err
-	}
-	events, err := r.events(ctx)
-	if err != nil {
-		return err
-	}
-	places := map[string]string{"log": r.log.String()}
-	for place, object := range map[string]any{"FlexRegistration": fr, "Events": events} {
-		encoded, err := json.Marshal(object)
-		if err != nil {
-			return err
-		}
-		places[place] = string(encoded)
-	}
-	for place, text := range places {
-		for _, needle := range needles {
-			if strings.Contains(text, needle) {
-				return fmt.Errorf("P6: a secret is in the %s", place)
-			}
-		}
-	}
-	return nil
-}
-
-// keyLines are the lines of the private keys in a file.
-func keyLines(file []byte) []string {
-	var found []string
-	inKey := false
-	for _, line := range strings.Split(string(file), "\n") {
-		line = strings.TrimSpace(line)
-		switch {
-		case strings.Contains(line, "BEGIN") && strings.Contains(line, "PRIVATE KEY"):
-			inKey = true
-		case strings.Contains(line, "-----END"):
-			inKey = false
-		case inKey && len(line) >= 8:
-			found = append(found, line)
-		}
-	}
-	return found
-}
-
-// checkSilence, P7: once everything is done the operator asks nothing of the API server, by the server's own count,
-// also when an hour passes on its clock. As many hours as there were faults, and one more, let through what those have put
-// off.
-func (r *run) checkSilence(ctx context.Context, faults int) error {
-	for hour := range faults + 2 {
-		r.clock.Step(time.Hour)
-		asked, err := r.askedUntilQuiet(ctx)
-		if err != nil {
-			return fmt.Errorf("P7: the operator does not come to rest: %w: %v", err, asked)
-		}
-		if hour > faults && len(asked) > 0 {
-			return fmt.Errorf("P7: at rest the operator asked: %v", asked)
-		}
-	}
-	return nil
-}
-
-// askedUntilQuiet lists what the operator asks for, watches aside, until it has asked nothing for a moment. One
-// that has just been started is given longer, for its caches.
-func (r *run) askedUntilQuiet(ctx context.Context) ([]string, error) {
-	quiet := 300 * time.Millisecond
-	if r.restarts > 0 {
-		quiet = time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	start := time.Now()
-	last := start
-	var asked []string
-	err := poll(ctx, func() (bool, error) {
-		requests, err := r.bench.Cluster.Requests(r.user(), start)
-		asked = asked[:0]
-		for _, request := range requests {
-			// Looking for unused records is due once a day, an hour after the start for the first time.
-			daily := request.Verb == "list" && strings.Contains(request.URI, "labelSelector=gateway.flexops.dev%2Fcomponent%3Drecord")
-			if request.Verb != "watch" && !daily {
-				last = request.Received
-				asked = append(asked, request.Verb+" "+request.URI)
-			}
-		}
-		return time.Since(last) > quiet, err
-	})
-	return asked, err
 }

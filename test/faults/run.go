@@ -4,22 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
-	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/operator"
@@ -27,18 +23,16 @@ import (
 
 // Bench is what runs share.
 type Bench struct {
+	// Cluster leaves the pods of Jobs to Pods.
 	Cluster *controlplane.ControlPlane
 	Admin   client.WithWatch
-	// Flexctl is the simulated program, Directory where it is run.
+	Pods    *Pods
+	// Flexctl is the simulated program, Directory where it is run by an operator.
 	Flexctl, Directory string
 }
 
-// maxRealTime bounds a run, maxClockTime how far the operator's clock is moved for it to converge. An unresolved
-// intent is held for minutes; a failure is repeated within a quarter of an hour.
-const (
-	maxRealTime  = 90 * time.Second
-	maxClockTime = 2 * time.Hour
-)
+// maxRealTime bounds a run.
+const maxRealTime = 90 * time.Second
 
 // Result is what a run was like.
 type Result struct {
@@ -51,6 +45,7 @@ type Result struct {
 // run is one renewal, from a certificate that expires in ten days to a rolled gateway, with faults.
 type run struct {
 	bench     *Bench
+	runner    Runner
 	namespace string
 	platform  *simulator.Platform
 	gateway   simulator.Gateway
@@ -60,71 +55,104 @@ type run struct {
 	options   operator.Options
 	log       *safeBuffer
 	secrets   []string
+	restarts  int
 
-	mu       sync.Mutex
-	current  *operator.Operator
-	died     chan struct{}
-	recorded []string // fingerprints, in the order in which records with them took effect
-	versions []corev1.Secret
-	restarts int
+	mu      sync.Mutex
+	current *operator.Operator
+	// dead: the operator is. away: its successor comes when no Job goes on.
+	dead, away bool
+	// pod is the one that was started last.
+	pod      client.ObjectKey
+	deadPods map[string]bool // by name
+	spoiled  []error
+
+	// What was seen: fingerprints, in the order in which they were recorded, or handed over; versions of objects; what
+	// there is.
+	recorded, handedOver     []string
+	recordedAt, handedOverAt map[string]time.Time // by the operator's clock
+	versions                 []corev1.Secret
+	files                    [][]byte
+	shown                    []shown
+	jobs                     map[string]batchv1.Job
+	jobPods                  map[string]corev1.Pod
+	allPods                  map[string]corev1.Pod // also those that are gone
 }
 
 // Renew does a whole renewal in a namespace of its own with these faults and checks the promises P1 to P7. The
-// platform is this run's alone; its faults are Anypoint calls named "anypoint".
-func (b *Bench) Renew(ctx context.Context, namespace string, platform *simulator.Platform, faults ...Fault) (result Result, err error) {
+// platform is this run's alone.
+func (b *Bench) Renew(ctx context.Context, runner Runner, namespace string, platform *simulator.Platform, faults ...Fault) (result Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxRealTime)
 	defer cancel()
-	r := &run{bench: b, namespace: namespace, platform: platform, clock: clocktesting.NewFakeClock(time.Now().Truncate(time.Second)), log: &safeBuffer{}, died: make(chan struct{}, 10)}
-	r.breaker = newBreaker(faults, r.die, r.wrote)
-	if err := r.install(ctx); err != nil {
+	r := b.newRun(runner, namespace, platform, faults)
+	r.injectPlatform(faults)
+	defer func() { err = r.end(ctx, err) }()
+	if err := r.begin(ctx); err != nil {
 		return Result{}, err
 	}
-	defer func() {
-		// The FlexRegistration first: nothing may be renewed while the namespace goes.
-		cleanup := context.WithoutCancel(ctx)
-		err = errors.Join(err, client.IgnoreNotFound(b.Admin.Delete(cleanup, operator.FlexRegistration(namespace, operator.GatewayName))),
-			client.IgnoreNotFound(b.Admin.Delete(cleanup, operator.Namespace(namespace))))
-	}()
-	r.injectAnypoint(faults)
+	err = r.converge(ctx)
+	if err == nil {
+		err = r.checkSilence(ctx, len(faults))
+	}
+	result.Calls, result.Fired = r.breaker.report()
+	result.Renewals, result.Restarts = r.renewals(), r.restarts
+	if err != nil {
+		return result, errors.Join(err, r.spoils())
+	}
+	return result, errors.Join(r.checkPromises(ctx, result), r.spoils())
+}
 
-	watched, stopWatching := context.WithCancel(ctx)
-	defer stopWatching()
-	if err := r.watchSecret(watched); err != nil {
-		return Result{}, err
+func (b *Bench) newRun(runner Runner, namespace string, platform *simulator.Platform, faults []Fault) *run {
+	r := &run{
+		bench: b, runner: runner, namespace: namespace, platform: platform, log: &safeBuffer{},
+		clock:      clocktesting.NewFakeClock(time.Now().Truncate(time.Second)),
+		recordedAt: map[string]time.Time{}, handedOverAt: map[string]time.Time{},
+		deadPods: map[string]bool{}, jobs: map[string]batchv1.Job{}, jobPods: map[string]corev1.Pod{}, allPods: map[string]corev1.Pod{},
+	}
+	r.breaker = newBreaker(faults, r.strike, r.wrote)
+	return r
+}
+
+// begin makes a gateway, and an operator that is to renew its registration.
+func (r *run) begin(ctx context.Context) error {
+	if err := r.install(ctx); err != nil {
+		return err
+	}
+	r.bench.Pods.runs.Store(r.namespace, r)
+	if err := r.watch(ctx); err != nil {
+		return err
 	}
 	if err := r.start(); err != nil {
-		return Result{}, err
+		return err
 	}
-	defer func() {
-		if stopErr := r.stop(); stopErr != nil {
-			err = errors.Join(err, fmt.Errorf("stopping the operator: %w", stopErr))
-		}
-		if err != nil {
-			err = fmt.Errorf("%w\nthe operator's log:\n%s", err, tail(r.log.String(), 4000))
-		}
-	}()
-	if err := b.Admin.Create(ctx, operator.FlexRegistration(namespace, operator.GatewayName)); err != nil {
-		return Result{}, err
-	}
-	convergeErr := r.converge(ctx)
-	result.Calls, result.Fired = r.breaker.report()
-	for _, f := range faults {
-		if f.Call.Resource == anypointCalls {
-			result.Fired = append(result.Fired, f)
-		}
-	}
-	result.Renewals, result.Restarts = len(platform.Renewals(r.gateway.AgentID)), r.restarts
-	if convergeErr != nil {
-		return result, fmt.Errorf("P5: %w", convergeErr)
-	}
-	return result, errors.Join(r.checkSilence(ctx, len(faults)), r.checkPromises(ctx, result))
+	return r.bench.Admin.Create(ctx, operator.FlexRegistration(r.namespace, operator.GatewayName))
 }
+
+// end stops the operator, removes what was made, and adds to an error what may explain it. The FlexRegistration goes
+// first: nothing may be renewed while the namespace goes.
+func (r *run) end(ctx context.Context, err error) error {
+	ctx = context.WithoutCancel(ctx)
+	if stopErr := r.stop(); stopErr != nil {
+		err = errors.Join(err, fmt.Errorf("stopping the operator: %w", stopErr))
+	}
+	if err != nil {
+		err = fmt.Errorf("%w\nthe operator's log:\n%s", err, tail(r.log.String(), 4000))
+	}
+	for _, object := range []client.Object{operator.FlexRegistration(r.namespace, operator.GatewayName), operator.Namespace(r.namespace)} {
+		err = errors.Join(err, client.IgnoreNotFound(r.bench.Admin.Delete(ctx, object)))
+	}
+	r.bench.Pods.runs.Delete(r.namespace)
+	return err
+}
+
+// renewals is how many certificates the platform has issued.
+func (r *run) renewals() int { return len(r.platform.Renewals(r.gateway.AgentID)) }
 
 func (r *run) install(ctx context.Context) error {
 	var err error
 	if r.gateway, err = r.platform.Register(operator.GatewayName, 10*24*time.Hour); err != nil {
 		return err
 	}
+	r.files = append(r.files, r.gateway.File)
 	if r.original, err = registration.Parse(map[string][]byte{registration.DefaultKey: r.gateway.File}, registration.DefaultKey); err != nil {
 		return err
 	}
@@ -145,8 +173,13 @@ func (r *run) install(ctx context.Context) error {
 		return err
 	}
 	r.options = operator.Options{
-		Config: config, Clock: r.clock, Namespace: r.namespace, AnypointHosts: []string{r.platform.Host()}, Log: r.log, Transport: r.breaker.Wrap,
-		Renewer: &anypoint.Exec{Flexctl: r.bench.Flexctl, Hosts: []string{r.platform.Host()}, Directory: r.bench.Directory},
+		Config: config, Clock: r.clock, Namespace: r.namespace, AnypointHosts: []string{r.platform.Host()}, Log: r.log,
+		Transport: func(next http.RoundTripper) http.RoundTripper { return r.breaker.Wrap(Operator, next) },
+	}
+	if r.runner == Jobs {
+		r.options.Jobs = r.bench.Pods.config(r.platform.Host())
+	} else {
+		r.options.Renewer = &anypoint.Exec{Flexctl: r.bench.Flexctl, Hosts: []string{r.platform.Host()}, Directory: r.bench.Directory}
 	}
 	return poll(ctx, func() (bool, error) {
 		pods, err := r.pods(ctx)
@@ -155,224 +188,3 @@ func (r *run) install(ctx context.Context) error {
 }
 
 func (r *run) user() string { return "operator-of-" + r.namespace }
-
-// anypointCalls is the resource of a Call to the platform; its name is the simulator's.
-const anypointCalls = "anypoint"
-
-// AnypointCalls are the calls of a renewal to the platform, as flexctl makes them.
-func AnypointCalls() []Call {
-	return []Call{
-		{Verb: "post", Resource: anypointCalls, Name: string(simulator.CallToken), Occurrence: 1},
-		{Verb: "post", Resource: anypointCalls, Name: string(simulator.CallRenew), Occurrence: 1},
-	}
-}
-
-func (r *run) injectAnypoint(faults []Fault) {
-	for _, f := range faults {
-		if f.Call.Resource != anypointCalls {
-			continue
-		}
-		fault := simulator.Fault{Call: simulator.Call(f.Call.Name), Kind: simulator.DropAfter}
-		switch f.Way {
-		case FailsBefore:
-			fault.Kind = simulator.DropBefore
-		case ThenDies:
-			fault.Hook = r.die
-		case AnswerLost:
-		}
-		r.platform.Inject(fault)
-	}
-}
-
-// die kills the operator from within one of its calls.
-func (r *run) die() {
-	r.mu.Lock()
-	op := r.current
-	r.mu.Unlock()
-	op.Kill()
-	r.died <- struct{}{}
-}
-
-func (r *run) start() error {
-	op, err := operator.Start(r.options)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.current = op
-	return nil
-}
-
-func (r *run) stop() error {
-	r.mu.Lock()
-	op := r.current
-	r.mu.Unlock()
-	return op.Stop()
-}
-
-// wrote notes which registrations have been recorded.
-func (r *run) wrote(c Call, body []byte) {
-	secret := writtenSecret(body)
-	if secret == nil || secret.Type != gateway.RecordType {
-		return
-	}
-	newest, err := registration.Parse(map[string][]byte{"newest.yaml": secret.Data["newest.yaml"]}, "newest.yaml")
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.recorded = append(r.recorded, "unreadable after "+c.String())
-		return
-	}
-	if f := newest.Certificate().Fingerprint; !slices.Contains(r.recorded, f) {
-		r.recorded = append(r.recorded, f)
-	}
-}
-
-// watchSecret keeps every version of the gateway's Secret.
-func (r *run) watchSecret(ctx context.Context) error {
-	w, err := r.bench.Admin.Watch(ctx, &corev1.SecretList{}, client.InNamespace(r.namespace), client.MatchingFields{"metadata.name": operator.SecretName})
-	if err != nil {
-		return err
-	}
-	go func() {
-		for event := range w.ResultChan() {
-			if secret, ok := event.Object.(*corev1.Secret); ok {
-				r.mu.Lock()
-				r.versions = append(r.versions, *secret)
-				r.mu.Unlock()
-			}
-		}
-	}()
-	context.AfterFunc(ctx, w.Stop)
-	return nil
-}
-
-// converge waits until the gateway is renewed and rolled. A dead operator is followed by one with fresh memory; where
-// nothing happens for a moment, the clock is moved.
-func (r *run) converge(ctx context.Context) error {
-	const step, stillness = 30 * time.Second, 200 * time.Millisecond
-	deadline := r.clock.Now().Add(maxClockTime)
-	last, lastChange := "", time.Now()
-	return poll(ctx, func() (bool, error) {
-		select {
-		case <-r.died:
-			r.mu.Lock()
-			op := r.current
-			r.mu.Unlock()
-			_ = op.Wait() // A dead operator fails in many ways.
-			r.restarts++
-			return false, r.start()
-		default:
-		}
-		done, now, err := r.state(ctx)
-		if err != nil || done {
-			return done, err
-		}
-		if calls, _ := r.breaker.report(); now+fmt.Sprint(len(calls)) != last {
-			last, lastChange = now+fmt.Sprint(len(calls)), time.Now()
-		} else if time.Since(lastChange) > stillness {
-			if r.clock.Now().After(deadline) {
-				return false, fmt.Errorf("not converged after %s on the operator's clock: %s", maxClockTime, now)
-			}
-			r.clock.Step(step)
-			lastChange = time.Now()
-		}
-		return false, nil
-	})
-}
-
-// state says whether everything is as it should be in the end, and what it is like.
-func (r *run) state(ctx context.Context) (done bool, description string, err error) {
-	fr := operator.FlexRegistration(r.namespace, operator.GatewayName)
-	if err := r.bench.Admin.Get(ctx, client.ObjectKeyFromObject(fr), fr); err != nil {
-		return false, "", err
-	}
-	pods, err := r.pods(ctx)
-	if err != nil {
-		return false, "", err
-	}
-	certificate, err := r.published(ctx)
-	if err != nil {
-		return false, "", err
-	}
-	c := fr.Status.Conditions
-	ready := meta.FindStatusCondition(c, v1alpha1.ConditionReady)
-	rolled := len(pods) == 2 && !slices.ContainsFunc(pods, notReady) && !slices.ContainsFunc(pods, func(p corev1.Pod) bool {
-		return !strings.HasPrefix(p.Annotations[v1alpha1.AnnotationRegistration], certificate.Fingerprint)
-	})
-	done = ready != nil && ready.Status == "True" && ready.Reason == v1alpha1.ReasonScheduled && rolled &&
-		meta.IsStatusConditionTrue(c, v1alpha1.ConditionRenewed) && meta.IsStatusConditionTrue(c, v1alpha1.ConditionRolledOut) &&
-		certificate.NewerThan(r.original.Certificate()) && fr.Status.Certificate.Fingerprint == certificate.Fingerprint
-	return done, fmt.Sprintf("conditions %+v, %d pods, certificate %s", c, len(pods), certificate.SerialNumber), nil
-}
-
-func (r *run) published(ctx context.Context) (registration.Certificate, error) {
-	secret := &corev1.Secret{}
-	if err := r.bench.Admin.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: operator.SecretName}, secret); err != nil {
-		return registration.Certificate{}, err
-	}
-	parsed, err := registration.Parse(secret.Data, registration.DefaultKey)
-	if err != nil {
-		return registration.Certificate{}, fmt.Errorf("P2: %w", err)
-	}
-	return parsed.Certificate(), nil
-}
-
-// pods are the gateway's that are not on their way out.
-func (r *run) pods(ctx context.Context) ([]corev1.Pod, error) {
-	var pods corev1.PodList
-	if err := r.bench.Admin.List(ctx, &pods, client.InNamespace(r.namespace)); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return !p.DeletionTimestamp.IsZero() }), nil
-}
-
-func notReady(p corev1.Pod) bool {
-	return !slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-func (r *run) events(ctx context.Context) ([]eventsv1.Event, error) {
-	var list eventsv1.EventList
-	err := r.bench.Admin.List(ctx, &list, client.InNamespace(r.namespace))
-	return list.Items, err
-}
-
-// poll asks every few milliseconds, until the context ends.
-func poll(ctx context.Context, done func() (bool, error)) error {
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		if ok, err := done(); err != nil || ok {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-ticker.C:
-		}
-	}
-}
-
-type safeBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-var _ io.Writer = &safeBuffer{}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }

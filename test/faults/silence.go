@@ -1,0 +1,62 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// checkSilence, P7: once everything is done the operator asks nothing of the API server, by the server's own count,
+// also when an hour passes on its clock. As many hours as there were faults, and one more, let through what those have put
+// off.
+func (r *run) checkSilence(ctx context.Context, faults int) error {
+	for hour := range faults + 2 {
+		if err := poll(ctx, func() (bool, error) { return !r.busy(), nil }); err != nil {
+			return fmt.Errorf("P5: a Job goes on although the renewal is over: %w", err)
+		}
+		r.clock.Step(time.Hour)
+		asked, err := r.askedUntilQuiet(ctx, hour == 0 && r.restarts > 0)
+		if err != nil {
+			return fmt.Errorf("P7: the operator does not come to rest: %w: %v", err, asked)
+		}
+		if hour > faults && len(asked) > 0 {
+			return fmt.Errorf("P7: at rest the operator asked: %v", asked)
+		}
+	}
+	return nil
+}
+
+// askedUntilQuiet lists what the operator asks for, watches aside, until it has asked nothing for a moment. One
+// that may just have been started is given longer, for its caches.
+func (r *run) askedUntilQuiet(ctx context.Context, started bool) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	begun, quiet := time.Now(), 300*time.Millisecond
+	last := begun
+	var asked []string
+	err := pollEvery(ctx, 100*time.Millisecond, func() (bool, error) {
+		restarts := r.restarts
+		if err := r.revive(); err != nil {
+			return false, err
+		}
+		if started = started || r.restarts > restarts; started {
+			quiet = time.Second
+		}
+		if time.Since(last) <= quiet {
+			return false, nil
+		}
+		requests, err := r.bench.Cluster.Requests(r.user(), begun)
+		asked = asked[:0]
+		for _, request := range requests {
+			// Looking for unused records is due once a day, an hour after the start for the first time.
+			daily := request.Verb == "list" && strings.Contains(request.URI, "labelSelector=gateway.flexops.dev%2Fcomponent%3Drecord")
+			if request.Verb != "watch" && !daily {
+				last = request.Received
+				asked = append(asked, request.Verb+" "+request.URI)
+			}
+		}
+		return time.Since(last) > quiet, err
+	})
+	return asked, err
+}
