@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // for windows: the image has no time zones
 
 	"github.com/google/uuid"
 	"github.com/spf13/pflag"

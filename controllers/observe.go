@@ -47,6 +47,7 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		RolloutTimeout: ptr.Deref(fr.Spec.Rollout.Timeout, zero).Duration,
 		RenewRequest:   fr.Annotations[v1alpha1.AnnotationRenew],
 	}}
+	o.observeWindows()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for _, look := range []func(context.Context, *observation) error{
@@ -60,6 +61,23 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		}
 	}
 	return o, nil
+}
+
+// observeWindows reads when a renewal may start.
+func (o *observation) observeWindows() {
+	spec := o.flexRegistration.Spec.Renewal
+	o.UrgentBefore, o.UrgentWait = ptr.Deref(spec.UrgentBefore, zero).Duration, spec.UrgentPolicy == v1alpha1.UrgentWait
+	for _, w := range spec.Windows {
+		window, err := renewal.NewWindow(w.Schedule, w.TimeZone, w.Duration.Duration)
+		if err != nil {
+			o.WindowInvalid = renewal.NewFinding(v1alpha1.ReasonWindowInvalid, "spec.renewal.windows: %v", err)
+			return
+		}
+		o.Windows.Windows = append(o.Windows.Windows, window)
+	}
+	for _, f := range spec.Freezes {
+		o.Windows.Freezes = append(o.Windows.Freezes, renewal.Freeze{From: f.From.Time, To: f.To.Time})
+	}
 }
 
 func (r *Reconciler) observeGateway(ctx context.Context, o *observation) (err error) {

@@ -312,6 +312,15 @@ var _ = Describe("The resource", func() {
 			"write the name of a key": func(fr *v1alpha1.FlexRegistration) {
 				fr.Spec.SecretRef = &v1alpha1.SecretKeyReference{Name: "s", Key: "a b"}
 			},
+			"write a duration from 10m to 168h": func(fr *v1alpha1.FlexRegistration) {
+				fr.Spec.Renewal.Windows = []v1alpha1.RenewalWindow{{Schedule: "0 2 * * *", Duration: *duration("5m")}}
+			},
+			"let the freeze begin (from) before it ends (to)": func(fr *v1alpha1.FlexRegistration) {
+				now := metav1.Now()
+				fr.Spec.Renewal.Freezes = []v1alpha1.RenewalFreeze{{From: now, To: now}}
+			},
+			"write a duration from 1h to 17520h in hours, minutes and seconds, such as 72h": func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.UrgentBefore = duration("1m") },
+			`"Proceed", "Wait"`:             func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.UrgentPolicy = "Sometimes" },
 			`supported values: "Automatic"`: func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Policy = "Sometimes" },
 			`"Never"`:                       func(fr *v1alpha1.FlexRegistration) { fr.Spec.Rollout.Policy = "Sometimes" },
 			"spec.targetRef.kind":           func(fr *v1alpha1.FlexRegistration) { fr.Spec.TargetRef.Kind = "StatefulSet" },

@@ -69,7 +69,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),
 		}
 		s.RenewBefore = &metav1.Duration{Duration: d.Before}
-		s.RenewalTime = timeOrNil(d.RenewalTime)
+		s.RenewalTime = timeOrNil(planned(d, now))
 	}
 	if o.Record.Exists() {
 		s.LastRenewalTime = timeOrNil(o.Record.Renewed.Time)
@@ -101,6 +101,14 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
 	}
 	setConditions(fr, all, o.generation, now)
+}
+
+// planned is when a renewal is to start: in a window, unless none comes.
+func planned(d renewal.Decision, now time.Time) time.Time {
+	if d.Start.After(now) {
+		return d.Start
+	}
+	return d.RenewalTime
 }
 
 // annotate adds to RolledOut what a reader should know before the next rollout.
@@ -151,6 +159,7 @@ var table = map[string]row{
 	v1alpha1.ReasonCertificateExpired: {ready: notReady, reconciling: true},
 	v1alpha1.ReasonNotYetValid:        {ready: notReady},
 
+	v1alpha1.ReasonWaitingForWindow:   {ready: ready},
 	v1alpha1.ReasonQueued:             {ready: ready, reconciling: true},
 	v1alpha1.ReasonRenewing:           {ready: ready, reconciling: true},
 	v1alpha1.ReasonJobPending:         {ready: onCourse, reconciling: true, warn: true},
@@ -166,6 +175,7 @@ var table = map[string]row{
 	v1alpha1.ReasonSecretImmutable:        {ready: notReady, stalled: true},
 	v1alpha1.ReasonAnypointHostNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonCredentialsIncomplete:  {ready: notReady, stalled: true},
+	v1alpha1.ReasonWindowInvalid:          {ready: notReady, stalled: true},
 	v1alpha1.ReasonFlexctlImageNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonRecordRefused:          {ready: notReady, stalled: true},
 	v1alpha1.ReasonClusterChanged:         {ready: notReady, stalled: true},
@@ -220,7 +230,7 @@ func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []meta
 	}
 	all := []metav1.Condition{
 		{Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message},
-		certificate, renewed(o, d), rolledOut(o, now),
+		certificate, renewed(o, d, now), rolledOut(o, now),
 	}
 	if r.reconciling {
 		all = append(all, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: reason, Message: message})
@@ -249,7 +259,7 @@ func certificateValid(o renewal.Observation, now time.Time) metav1.Condition {
 	return c
 }
 
-func renewed(o renewal.Observation, d renewal.Decision) metav1.Condition {
+func renewed(o renewal.Observation, d renewal.Decision, now time.Time) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionRenewed, Status: metav1.ConditionFalse, Reason: string(d.State), Message: d.Message}
 	switch {
 	case o.Unreadable != nil || o.Certificate.Fingerprint == "":
@@ -257,7 +267,7 @@ func renewed(o renewal.Observation, d renewal.Decision) metav1.Condition {
 	case o.Standing == renewal.Older && o.Record.Exists():
 		// Not published, or reverted: whatever holds it up is the decision's state.
 	case !d.Due:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "the next renewal is due at "+stamp(d.RenewalTime)
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonUpToDate, "the next renewal is due at "+stamp(planned(d, now))
 	}
 	return c
 }

@@ -25,6 +25,8 @@ const (
 	// ReasonSuspended: spec.suspend is set.
 	ReasonSuspended = "Suspended"
 
+	// ReasonWaitingForWindow: a renewal is due and waits for a window of spec.renewal.windows, or the end of a freeze.
+	ReasonWaitingForWindow = "WaitingForWindow"
 	// ReasonQueued: a renewal is due and waits until another one with the same credentials has ended.
 	ReasonQueued = "Queued"
 	// ReasonRenewing: a renewal has been claimed and is under way.
@@ -54,6 +56,8 @@ const (
 	ReasonAnypointHostNotAllowed = "AnypointHostNotAllowed"
 	// ReasonCredentialsIncomplete: the credentials Secret lacks a key.
 	ReasonCredentialsIncomplete = "CredentialsIncomplete"
+	// ReasonWindowInvalid: a window of spec.renewal.windows can't be read, so that none counts.
+	ReasonWindowInvalid = "WindowInvalid"
 	// ReasonFlexctlImageNotAllowed: there is no image with flexctl that the operator may run.
 	ReasonFlexctlImageNotAllowed = "FlexctlImageNotAllowed"
 	// ReasonRecordRefused: the Secret with the record's name was not written by the operator, or is broken.

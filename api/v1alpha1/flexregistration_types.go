@@ -121,6 +121,78 @@ type RenewalSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('1h') && duration(self) <= duration('17520h')",message="write a duration from 1h to 17520h in hours, minutes and seconds, such as 720h for thirty days"
 	// +optional
 	Before *metav1.Duration `json:"before,omitempty"`
+
+	// windows are when a renewal, and the rollout that belongs to it, may start. One that is due waits for the next
+	// opening. What has started goes on. Default: at any time.
+	// +kubebuilder:validation:MaxItems=20
+	// +listType=atomic
+	// +optional
+	Windows []RenewalWindow `json:"windows,omitempty"`
+
+	// freezes are times in which no renewal starts, whatever windows say.
+	// +kubebuilder:validation:MaxItems=20
+	// +listType=atomic
+	// +optional
+	Freezes []RenewalFreeze `json:"freezes,omitempty"`
+
+	// urgentBefore is how long before the certificate's expiry a renewal is urgent: a duration from 1h to 17520h. Default:
+	// 72h. Never more than half of the effective before.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('1h') && duration(self) <= duration('17520h')",message="write a duration from 1h to 17520h in hours, minutes and seconds, such as 72h for three days"
+	// +optional
+	UrgentBefore *metav1.Duration `json:"urgentBefore,omitempty"`
+
+	// urgentPolicy says what an urgent renewal does outside of windows and in freezes: Proceed starts it, Wait lets the
+	// certificate expire rather than restart the gateway. Default: Proceed.
+	// +optional
+	UrgentPolicy UrgentPolicy `json:"urgentPolicy,omitempty"`
+}
+
+// UrgentPolicy says what an urgent renewal does outside of windows and in freezes.
+// +kubebuilder:validation:Enum=Proceed;Wait
+type UrgentPolicy string
+
+const (
+	// UrgentProceed starts a renewal that is urgent at any time.
+	UrgentProceed UrgentPolicy = "Proceed"
+	// UrgentWait waits for a window also when the certificate expires meanwhile.
+	UrgentWait UrgentPolicy = "Wait"
+)
+
+// RenewalWindow opens again and again, and stays open for a while.
+type RenewalWindow struct {
+	// schedule is when it opens: five cron fields (minute, hour, day of the month, month, day of the week), such as
+	// "0 2 * * 6" for Saturdays at two.
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=200
+	// +required
+	Schedule string `json:"schedule"`
+
+	// timeZone of the schedule, by its IANA name, such as Europe/Berlin. Default: UTC.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	TimeZone string `json:"timeZone,omitempty"`
+
+	// duration is how long it stays open: from 10m to 168h. A renewal starts no later than leaves time for its rollout
+	// (spec.rollout.timeout, or 10m), but always in the first half.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('10m') && duration(self) <= duration('168h')",message="write a duration from 10m to 168h in hours, minutes and seconds, such as 2h"
+	// +required
+	Duration metav1.Duration `json:"duration"`
+}
+
+// RenewalFreeze is a time in which no renewal starts.
+//
+// +kubebuilder:validation:XValidation:rule="self.from < self.to",message="let the freeze begin (from) before it ends (to)"
+type RenewalFreeze struct {
+	// from is when it begins.
+	// +required
+	From metav1.Time `json:"from"`
+	// to is when it ends.
+	// +required
+	To metav1.Time `json:"to"`
 }
 
 // RolloutPolicy says who restarts the gateway's pods.
@@ -189,7 +261,7 @@ type FlexRegistrationStatus struct {
 	// +optional
 	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`
 
-	// renewalTime is when the certificate is to be renewed.
+	// renewalTime is when the certificate is to be renewed: in a window, where there are any.
 	// +optional
 	RenewalTime *metav1.Time `json:"renewalTime,omitempty"`
 

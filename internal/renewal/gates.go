@@ -98,9 +98,35 @@ func backoff(o Observation, base Decision, now time.Time) *Decision {
 	return d
 }
 
-func due(o Observation, base Decision, _ time.Time) *Decision {
+// outsideWindow holds a renewal off that is due until a window opens, or until it is urgent. What has started goes on: an
+// attempt that failed is repeated for an hour. A person who asks for a renewal wants it now.
+func outsideWindow(o Observation, base Decision, now time.Time) *Decision {
+	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
+	if !base.Due || !base.Start.IsZero() && !base.Start.After(now) || a.Failed > 0 && now.Before(a.Last.Add(time.Hour)) {
+		return nil
+	}
+	state, why := WaitingForWindow, "a renewal is due and waits until a window opens"
+	if o.WindowInvalid != nil {
+		state, why = o.WindowInvalid.State, o.WindowInvalid.Message
+	}
+	d := wait(state, "%s: no window opens any more, and spec.renewal.urgentPolicy is Wait", why)
+	if !base.Start.IsZero() {
+		d = wait(state, "%s: it starts at %s", why, stamp(base.Start))
+		if !o.UrgentWait && base.Start.Equal(urgentFrom(o, base)) {
+			d.Message += ", when it is urgent, since no window opens before"
+		}
+		d.At, d.NextAttempt = base.Start, base.Start
+	}
+	return d
+}
+
+func due(o Observation, base Decision, now time.Time) *Decision {
 	if !base.Due {
 		return nil
 	}
-	return do(StepRenew, Renewing, "renewing certificate %s, which expires at %s", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+	d := do(StepRenew, Renewing, "renewing certificate %s, which expires at %s", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+	if !requested(o) && o.Windows.Next(now, rolloutTime(o)).After(now) {
+		d.Message += "; this is urgent, so that no window is waited for"
+	}
+	return d
 }

@@ -17,6 +17,13 @@ type Observation struct {
 	RolloutTimeout time.Duration
 	RenewRequest   string
 
+	// Windows say when a renewal may start, UrgentBefore how long before the expiry it starts all the same; 0 stands for
+	// DefaultUrgentBefore. UrgentWait: not even then. WindowInvalid says what is wrong with a window.
+	Windows       Windows
+	UrgentBefore  time.Duration
+	UrgentWait    bool
+	WindowInvalid *Finding
+
 	// Unreadable says why nothing can be inspected; nil where the registration was read.
 	Unreadable *Finding
 	// Excluded says why the operator must keep its hands off a registration that it can read.

@@ -41,6 +41,7 @@ const (
 	RollingOut         State = "RollingOut"
 	Reverted           State = "Reverted"
 	UnresolvedAttempts State = "UnresolvedAttempts"
+	WaitingForWindow   State = "WaitingForWindow"
 	RolloutFailed      State = "RolloutFailed"
 	RestartRequired    State = "RestartRequired"
 )
@@ -62,6 +63,8 @@ type Decision struct {
 	RenewalTime time.Time
 	Before      time.Duration
 	Due         bool
+	// Start is when the renewal is planned to start, which windows may put off.
+	Start time.Time
 }
 
 // rules are asked from top to bottom; the first that returns a decision ends the list.
@@ -83,6 +86,7 @@ var rules = []func(Observation, Decision, time.Time) *Decision{
 	refused,
 	unresolved,
 	backoff,
+	outsideWindow,
 	due,
 	rolloutFailed,
 	restartRequired,
@@ -95,10 +99,11 @@ func Plan(o Observation, now time.Time) Decision {
 	if o.Unreadable == nil {
 		base.RenewalTime, base.Before = Schedule(o.Certificate, o.Before, o.Record.Renewed)
 		base.Due = !now.Before(base.RenewalTime) || requested(o)
+		base.Start = start(o, base, now)
 	}
 	for _, rule := range rules {
 		if d := rule(o, base, now); d != nil {
-			d.RenewalTime, d.Before, d.Due = base.RenewalTime, base.Before, base.Due
+			d.RenewalTime, d.Before, d.Due, d.Start = base.RenewalTime, base.Before, base.Due, base.Start
 			if d.Step == StepWait {
 				d.At = wake(o, *d, now)
 			}
@@ -208,7 +213,13 @@ func reverted(o Observation, _ Decision, _ time.Time) *Decision {
 }
 
 func scheduled(o Observation, base Decision, _ time.Time) *Decision {
-	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(o.Certificate.NotAfter), stamp(base.RenewalTime))
+	if o.WindowInvalid != nil {
+		return wait(o.WindowInvalid.State, "%s; the renewal is due at %s", o.WindowInvalid.Message, stamp(base.RenewalTime))
+	}
+	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(o.Certificate.NotAfter), stamp(base.Start))
+	if base.Start.After(base.RenewalTime) {
+		d.Message += ", in the first window after " + stamp(base.RenewalTime)
+	}
 	d.At = base.RenewalTime
 	return d
 }

@@ -5,6 +5,12 @@ import "time"
 // DefaultBefore is how long before the expiry a certificate is renewed where nothing else is said.
 const DefaultBefore = 720 * time.Hour
 
+// DefaultUrgentBefore is how long before the expiry windows are not waited for where nothing else is said.
+const DefaultUrgentBefore = 72 * time.Hour
+
+// defaultRolloutTime is what Kubernetes gives a Deployment to get on.
+const defaultRolloutTime = 10 * time.Minute
+
 // minInterval keeps a platform that issues certificates which are due at once from being asked in a loop. It is
 // short against a certificate of an hour, which is still to be renewed before it expires.
 const minInterval = 10 * time.Minute
@@ -30,4 +36,49 @@ func Schedule(c Certificate, before time.Duration, renewed Renewed) (at time.Tim
 		}
 	}
 	return at, effective
+}
+
+// start is when the renewal is planned to start: when it is due, in a window, unless it is urgent before one opens or a
+// person asks for it. It is zero where that never comes.
+func start(o Observation, base Decision, now time.Time) time.Time {
+	if requested(o) {
+		return now
+	}
+	from := base.RenewalTime
+	if now.After(from) {
+		from = now
+	}
+	next := o.Windows.Next(from, rolloutTime(o))
+	if o.WindowInvalid != nil {
+		next = time.Time{} // What was meant is not known, so nothing opens.
+	}
+	if o.UrgentWait {
+		return next
+	}
+	urgent := urgentFrom(o, base)
+	if urgent.Before(from) {
+		urgent = from
+	}
+	if next.IsZero() || urgent.Before(next) {
+		return urgent
+	}
+	return next
+}
+
+// urgentFrom is when windows are not waited for any longer: never before half of the time that is left after the renewal
+// was due has passed, so that windows count for short-lived certificates too.
+func urgentFrom(o Observation, base Decision) time.Time {
+	before := o.UrgentBefore
+	if before <= 0 {
+		before = DefaultUrgentBefore
+	}
+	return o.Certificate.NotAfter.Add(-min(before, base.Before/2))
+}
+
+// rolloutTime is how long a rollout may take.
+func rolloutTime(o Observation) time.Duration {
+	if o.RolloutTimeout > 0 {
+		return o.RolloutTimeout
+	}
+	return defaultRolloutTime
 }
