@@ -42,6 +42,10 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 		return r.adopt(ctx, o)
 	case renewal.StepPublish:
 		return r.publish(ctx, o)
+	case renewal.StepRestore:
+		return r.restore(ctx, o)
+	case renewal.StepRestored:
+		return r.save(ctx, o, o.record, renewal.Record.Restored)
 	case renewal.StepAdvance:
 		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
 			return s.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut())
@@ -325,6 +329,20 @@ func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 	}
 	o.see(secret, parsed)
 	return nil
+}
+
+// restore publishes the newest registration again. That it does is recorded first: which pods have come up meanwhile must
+// not be forgotten.
+func (r *Reconciler) restore(ctx context.Context, o *observation) error {
+	old, by := o.Certificate, gateway.Writer(o.secret, o.gateway.Key)
+	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Reverting(old, o.SecretChanged, r.Clock.Now()) }); err != nil {
+		return err
+	}
+	if err := r.publish(ctx, o); err != nil {
+		return err
+	}
+	r.event(o.flexRegistration, corev1.EventTypeWarning, "Restored", "Restore", "restored certificate %s, in whose place the field manager %s had put %s back", o.Certificate.SerialNumber, by, old.SerialNumber)
+	return r.observeDeployments(ctx, o)
 }
 
 func (r *Reconciler) roll(ctx context.Context, o *observation, name string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -235,11 +236,15 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 			}
 		}
 		progress := gateway.Progress(d)
-		if !rollout.Done(progress.UID) && progress.Annotation != rollout.Annotation() {
-			var err error
-			if progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, rollout.Published); err != nil {
-				return err
-			}
+		var err error
+		switch since := o.Record.Revert.Since; {
+		case !since.IsZero():
+			progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, since, o.SecretChanged)
+		case !rollout.Done(progress.UID) && progress.Annotation != rollout.Annotation():
+			progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, time.Time{}, rollout.Published)
+		}
+		if err != nil {
+			return err
 		}
 		o.Deployments = append(o.Deployments, progress)
 	}

@@ -164,6 +164,7 @@ var table = map[string]row{
 	v1alpha1.ReasonRenewing:           {ready: ready, reconciling: true},
 	v1alpha1.ReasonJobPending:         {ready: onCourse, reconciling: true, warn: true},
 	v1alpha1.ReasonRenewalInterrupted: {ready: ready, reconciling: true, warn: true},
+	v1alpha1.ReasonRestoring:          {ready: ready, reconciling: true},
 	v1alpha1.ReasonRollingOut:         {ready: ready, reconciling: true},
 
 	v1alpha1.ReasonTargetNotFound:      {ready: notReady, reconciling: true},

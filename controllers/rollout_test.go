@@ -46,27 +46,70 @@ var _ = Describe("Rolling out", func() {
 		Eventually(s.events).Should(ContainElement(HavePrefix("Adopted: ")))
 	})
 
-	It("tells that an older certificate is back, and neither renews nor rolls nor restores", func(ctx context.Context) {
+	It("restores the newest registration, says who had put an older one back, and rolls the pods that came up with that", func(ctx context.Context) {
 		s := newScene(ctx, 10*day)
 		old := s.secret(operator.SecretName).Data
 		s.create()
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
-		generation := s.deployment(operator.GatewayName).Generation
-		renewed := s.secret(operator.SecretName).Data
+		renewed := s.certificate()
+
+		By("as an upgrade does that changes the image, too")
+		d := s.deployment(operator.GatewayName)
+		d.Spec.Template.Spec.Containers[0].Image = "mulesoft/flex-gateway:1.9.0"
+		secret := s.secret(operator.SecretName)
+		secret.Data = map[string][]byte{"registration.yaml": old["registration.yaml"], "notes.txt": []byte("changed by the upgrade")}
+		Expect(admin.Update(ctx, secret, client.FieldOwner("helm"))).To(Succeed())
+		Expect(admin.Update(ctx, d, client.FieldOwner("helm"))).To(Succeed())
+		Eventually(s.certificate).Should(Equal(renewed))
+		Eventually(func() map[string]string { return s.deployment(operator.GatewayName).Spec.Template.Annotations }).
+			Should(HaveKeyWithValue(v1alpha1.AnnotationRegistration, renewed.Fingerprint+"-2"))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+		Expect(s.secret(operator.SecretName).Data).To(HaveKeyWithValue("notes.txt", []byte("changed by the upgrade")))
+		Eventually(s.events).Should(ContainElement(And(HavePrefix("Restored: "), ContainSubstring("helm"))))
+	})
+
+	It("fights nobody for ever, and says how to end it", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName).Data
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		renewed := s.certificate()
+		for range 3 {
+			// Times in managed fields have seconds.
+			written := s.lastWritten()
+			Eventually(func() bool { return time.Now().After(written.Add(time.Second)) }).Should(BeTrue())
+			s.put(operator.SecretName, old)
+			Eventually(s.certificate).Should(Equal(renewed))
+			s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		}
+		written := s.lastWritten()
+		Eventually(func() bool { return time.Now().After(written.Add(time.Second)) }).Should(BeTrue())
 		s.put(operator.SecretName, old)
 		s.eventually(v1alpha1.ConditionReady, "False/Reverted")
 		Expect(s.condition(v1alpha1.ConditionStalled)).To(Equal("True/Reverted"))
-		version := s.secret(operator.SecretName).ResourceVersion
-		clk.Step(11 * day)
-		s.eventually(v1alpha1.ConditionCertificateValid, "False/Expired")
-		Expect(s.renewals()).To(Equal(1))
-		Expect(s.secret(operator.SecretName).ResourceVersion).To(Equal(version))
-		Expect(s.deployment(operator.GatewayName).Generation).To(Equal(generation))
-
-		By("going on when the newer one is put back")
-		s.put(operator.SecretName, renewed)
+		Expect(s.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("helm.sh/resource-policy=keep"), ContainSubstring("registration.secretName"), ContainSubstring("spec.suspend")))
+		Consistently(s.certificate).ShouldNot(Equal(renewed))
+		By("trying once a day")
+		clk.Step(24*time.Hour + time.Second)
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.certificate()).To(Equal(renewed))
 		Expect(s.renewals()).To(Equal(1))
+	})
+
+	It("restores nothing while it is suspended", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName).Data
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		renewed := s.certificate()
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
+		s.eventually(v1alpha1.ConditionReady, "True/Suspended")
+		s.put(operator.SecretName, old)
+		Consistently(s.certificate).ShouldNot(Equal(renewed))
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+		Eventually(s.certificate).Should(Equal(renewed))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 
 	It("rolls every Deployment that mounts the Secret, one after another, where none is named", func(ctx context.Context) {

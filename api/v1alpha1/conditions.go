@@ -36,6 +36,8 @@ const (
 	// ReasonRenewalInterrupted: an operator stopped in the middle of a renewal; it is repeated when that
 	// attempt has ended for sure.
 	ReasonRenewalInterrupted = "RenewalInterrupted"
+	// ReasonRestoring: an older certificate was put back into the gateway's Secret, and is replaced by the newest again.
+	ReasonRestoring = "Restoring"
 	// ReasonRollingOut: the gateway's pods are being replaced.
 	ReasonRollingOut = "RollingOut"
 
@@ -66,7 +68,7 @@ const (
 	ReasonClusterChanged = "ClusterChanged"
 	// ReasonDuplicate: another FlexRegistration renews, or has renewed, the same certificate.
 	ReasonDuplicate = "Duplicate"
-	// ReasonReverted: an older certificate has reappeared in the gateway's Secret.
+	// ReasonReverted: an older certificate is put back into the gateway's Secret again and again.
 	ReasonReverted = "Reverted"
 
 	// ReasonCredentialsRejected: Anypoint refused the credentials.

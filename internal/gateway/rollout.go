@@ -83,9 +83,9 @@ const (
 	restartedMargin = 2 * time.Minute
 )
 
-// OldPods counts the Deployment's pods that may run, now or later, with what the Secret held before it was written.
-// Those that have ended, or are on their way out, don't count.
-func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, written time.Time) (int, error) {
+// OldPods counts the Deployment's pods that may run, now or later, with what the Secret held before it was written; if
+// since is not zero, only with what it held from then on. Those that have ended, or are on their way out, don't count.
+func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, since, written time.Time) (int, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
 		return 0, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
@@ -96,14 +96,17 @@ func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, written
 	}
 	old := 0
 	for i := range pods.Items {
-		if mayHoldOld(&pods.Items[i], written) {
+		if mayHoldOld(&pods.Items[i], since, written) {
 			old++
 		}
 	}
 	return old, nil
 }
 
-func mayHoldOld(pod *corev1.Pod, written time.Time) bool {
+// clockSkew is how much the clocks of nodes and of the API server may differ.
+const clockSkew = 10 * time.Second
+
+func mayHoldOld(pod *corev1.Pod, since, written time.Time) bool {
 	switch {
 	case !pod.DeletionTimestamp.IsZero(), pod.Status.Phase == corev1.PodSucceeded, pod.Status.Phase == corev1.PodFailed:
 		return false
@@ -116,6 +119,10 @@ func mayHoldOld(pod *corev1.Pod, written time.Time) bool {
 		return c.State.Terminated != nil && c.State.Terminated.ExitCode == 0
 	})
 	return len(running) == 0 || slices.ContainsFunc(running, func(c corev1.ContainerStatus) bool {
-		return c.State.Running == nil || c.State.Running.StartedAt.Time.Before(written.Add(restartedMargin))
+		if c.State.Running == nil {
+			return true
+		}
+		started := c.State.Running.StartedAt.Time
+		return started.Before(written.Add(restartedMargin)) && !started.Before(since.Add(-clockSkew))
 	})
 }

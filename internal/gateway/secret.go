@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -48,4 +49,23 @@ func Changed(secret *corev1.Secret) time.Time {
 		}
 	}
 	return last
+}
+
+// Writer names the field manager that has written a key of the Secret, "somebody" where that is not known.
+func Writer(secret *corev1.Secret, key string) string {
+	for _, entry := range secret.ManagedFields {
+		if entry.FieldsV1 == nil || entry.Manager == "" {
+			continue
+		}
+		var fields struct {
+			Data map[string]any `json:"f:data"`
+		}
+		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+			continue
+		}
+		if _, writes := fields.Data["f:"+key]; writes {
+			return entry.Manager
+		}
+	}
+	return "somebody"
 }

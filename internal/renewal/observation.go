@@ -107,7 +107,8 @@ type Deployment struct {
 	// Failed: the Deployment exceeded its own progress deadline. Paused: it goes on when somebody resumes it.
 	Failed, Paused bool
 	// OldPods counts pods that may have started with an older registration. It is only filled in where the rollout is
-	// not done and the annotation is not the one of that rollout.
+	// not done and the annotation is not the one of that rollout; or, where an older registration had been put back, for
+	// the pods that may have started with that.
 	OldPods int
 	// Message is what the Deployment says of its progress.
 	Message string
@@ -149,6 +150,7 @@ func (o Observation) held() []Certificate {
 	if !o.Record.Rollout.Completed || !o.RolledOut() {
 		held = append(held, o.Record.Rollout.Held)
 	}
+	held = append(held, o.Record.Revert.Held)
 	switch {
 	case o.Record.unrolled():
 		held = append(held, o.Record.Previous)

@@ -21,6 +21,10 @@ const (
 	StepTidy Step = "Tidy"
 	// StepPublish writes the newest registration to the gateway's Secret.
 	StepPublish Step = "Publish"
+	// StepRestore writes the newest registration to the gateway's Secret again, where an older one was put back.
+	StepRestore Step = "Restore"
+	// StepRestored records that no pod runs with what was put back.
+	StepRestored Step = "Restored"
 	// StepAdvance records that the newest registration is published and its rollout begins.
 	StepAdvance Step = "Advance"
 	// StepRoll annotates the pod template of Decision.Deployment.
@@ -40,6 +44,7 @@ const (
 	Interrupted        State = "RenewalInterrupted"
 	RollingOut         State = "RollingOut"
 	Reverted           State = "Reverted"
+	Restoring          State = "Restoring"
 	UnresolvedAttempts State = "UnresolvedAttempts"
 	WaitingForWindow   State = "WaitingForWindow"
 	RolloutFailed      State = "RolloutFailed"
@@ -79,6 +84,7 @@ var rules = []func(Observation, Decision, time.Time) *Decision{
 	adopted,
 	unpublished,
 	reverted,
+	restored,
 	unrolled,
 	rolling,
 	interrupted,
@@ -203,13 +209,46 @@ func unpublished(o Observation, _ Decision, _ time.Time) *Decision {
 	return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Newest.SerialNumber)
 }
 
-func reverted(o Observation, _ Decision, _ time.Time) *Decision {
+// maxContests is how often in a row the newest registration is restored at once; then once a day.
+const maxContests = 3
+
+// reverted restores the newest registration: an old one would let the certificate expire after all.
+func reverted(o Observation, _ Decision, now time.Time) *Decision {
 	if o.Standing != Older {
 		return nil
 	}
-	return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s) again, although %s (expires %s) was published: "+
-		"write the newer registration back, or register the gateway anew",
-		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter))
+	v := o.Record.Revert
+	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(v.Last.Add(day), now) {
+		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", o.Record.Newest.SerialNumber, o.Certificate.SerialNumber)
+	}
+	d := wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time, in the place of %s (expires %s), which is restored again at %s: "+
+		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
+		"or set spec.suspend to go on with the old one",
+		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), v.Count+1, o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter), stamp(v.Last.Add(day)))
+	d.At = v.Last.Add(day)
+	return d
+}
+
+// restoredMargin is how long after the Secret was written pods may still come up with what it held before.
+const restoredMargin = 15 * time.Second
+
+// restored rolls the gateway once more if pods have come up with what was put back.
+func restored(o Observation, _ Decision, now time.Time) *Decision {
+	v := o.Record.Revert
+	if o.Standing != Same || v.Since.IsZero() || o.Record.unrolled() {
+		return nil
+	}
+	for _, d := range o.Deployments {
+		if d.OldPods > 0 {
+			return do(StepAdvance, RollingOut, "pods of Deployment %s came up with certificate %s, which had been put back", d.Name, v.Held.SerialNumber)
+		}
+	}
+	if until := o.SecretChanged.Add(restoredMargin); waiting(until, now) {
+		d := wait(Restoring, "certificate %s was restored; at %s it is known whether pods came up with what had been put back", o.Certificate.SerialNumber, stamp(until))
+		d.At = until
+		return d
+	}
+	return do(StepRestored, Restoring, "no pod runs with what had been put back")
 }
 
 func scheduled(o Observation, base Decision, _ time.Time) *Decision {

@@ -46,6 +46,15 @@ func TestPlan(t *testing.T) {
 			o.Record = o.Record.Claimed(o.Record.Newest, "", Intent{Since: noon.Add(-ago), Until: noon.Add(-ago + 20*time.Minute), By: "someone", Job: "ingress-renew-1"})
 		}
 	}
+	// reverts has the newest registration restored so often, the last time so long before noon.
+	reverts := func(count int, ago time.Duration) func(Record) Record {
+		return func(r Record) Record {
+			for i := range count {
+				r = r.Reverting(older, noon.Add(time.Duration(i-count)*time.Second), noon.Add(-ago))
+			}
+			return r
+		}
+	}
 	unable := func(o *Observation) { o.Resumable = false }
 	leftovers := func(o *Observation) { o.Leftovers = 2 }
 	image := func(name string) func(*Observation) { return func(o *Observation) { o.Image = name } }
@@ -122,20 +131,29 @@ func TestPlan(t *testing.T) {
 		"registered anew":           {o: seen(newest).with(standing(Reregistered, older)), step: StepAdopt, state: RollingOut, message: "of a new registration"},
 		"rolled and taken back": {o: published(older, newest, deployment("a", newest, 1, true)).with(func(o *Observation) { o.Deployments[0].Annotation = "" }),
 			step: StepWait, state: RestartRequired, message: "was taken back and is not repeated"},
-		"restarted by somebody else": {o: published(older, newest, deployment("a", newest, 0, true)).with(func(o *Observation) { o.Deployments[0].OldPods = 0 }), step: StepComplete, state: RollingOut, deployment: "a"},
-		"rolled but not noted":       {o: published(older, newest, deployment("a", newest, 1, false)).with(func(o *Observation) { o.Record.Rollout.Rolled = nil }), step: StepRoll, state: RollingOut, deployment: "a"},
-		"unpublished":                {o: replaced(older, newest), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
-		"unpublished, due":           {o: replaced(older, newest).with(request("x")), step: StepPublish, state: Renewing},
-		"unpublished, blocked":       {o: replaced(older, newest).with(blocked), step: StepPublish, state: Renewing},
-		"unpublished while rolling":  {o: rolling.with(standing(Older, newest), record(func(r Record) Record { return r.Succeeded(certificate("D", 2*lifetime), "", noon) })), step: StepPublish, state: Renewing},
-		"reverted":                   {o: published(older, newest).with(standing(Older, older)), step: StepWait, state: Reverted, message: "holds certificate 5EB (expires 2031-05-11T12:00:00Z) again, although 5EC"},
-		"reverted, due":              {o: published(older, newest).with(standing(Older, older), request("x")), step: StepWait, state: Reverted},
-		"reverted, blocked":          {o: published(older, newest).with(standing(Older, older), blocked), step: StepWait, state: Reverted},
-		"reverted after the first":   {o: seen(newest).with(standing(Older, older)), step: StepWait, state: Reverted},
-		"published":                  {o: replaced(older, newest).with(standing(Same, newest)), step: StepAdvance, state: RollingOut},
-		"adopted":                    {o: seen(older).with(standing(Same, newest), record(func(r Record) Record { return r.Adopted(newest) })), step: StepAdvance, state: RollingOut},
-		"published while rolling":    {o: rolling.with(record(func(r Record) Record { return r.Adopted(certificate("D", 2*lifetime)) }), standing(Same, certificate("D", 2*lifetime))), step: StepAdvance, state: RollingOut},
-		"published, due and blocked": {o: replaced(older, newest).with(standing(Same, newest), due, blocked), step: StepAdvance, state: RollingOut},
+		"restarted by somebody else":  {o: published(older, newest, deployment("a", newest, 0, true)).with(func(o *Observation) { o.Deployments[0].OldPods = 0 }), step: StepComplete, state: RollingOut, deployment: "a"},
+		"rolled but not noted":        {o: published(older, newest, deployment("a", newest, 1, false)).with(func(o *Observation) { o.Record.Rollout.Rolled = nil }), step: StepRoll, state: RollingOut, deployment: "a"},
+		"unpublished":                 {o: replaced(older, newest), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
+		"unpublished, due":            {o: replaced(older, newest).with(request("x")), step: StepPublish, state: Renewing},
+		"unpublished, blocked":        {o: replaced(older, newest).with(blocked), step: StepPublish, state: Renewing},
+		"unpublished while rolling":   {o: rolling.with(standing(Older, newest), record(func(r Record) Record { return r.Succeeded(certificate("D", 2*lifetime), "", noon) })), step: StepPublish, state: Renewing},
+		"reverted":                    {o: published(older, newest).with(standing(Older, older)), step: StepRestore, state: Restoring, message: "restoring certificate 5EC, in whose place somebody has put 5EB back"},
+		"reverted, due":               {o: published(older, newest).with(standing(Older, older), request("x")), step: StepRestore, state: Restoring},
+		"reverted, blocked":           {o: published(older, newest).with(standing(Older, older), blocked), step: StepRestore, state: Restoring},
+		"reverted, suspended":         {o: published(older, newest).with(standing(Older, older), func(o *Observation) { o.Suspended = true }), step: StepWait, state: Suspended},
+		"reverted after the first":    {o: seen(newest).with(standing(Older, older)), step: StepRestore, state: Restoring},
+		"reverted, the third time":    {o: published(older, newest).with(standing(Older, older), record(reverts(2, 0))), step: StepRestore, state: Restoring},
+		"reverted, the fourth time":   {o: published(older, newest).with(standing(Older, older), record(reverts(3, time.Hour))), step: StepWait, state: Reverted, at: noon.Add(23 * time.Hour), message: "for the 4. time, in the place of 5EC"},
+		"reverted, not written since": {o: published(older, newest).with(standing(Older, older), record(reverts(3, 0)), func(o *Observation) { o.SecretChanged = noon.Add(-time.Second) }), step: StepRestore, state: Restoring},
+		"reverted, once a day":        {o: published(older, newest).with(standing(Older, older), record(reverts(9, day))), step: StepRestore, state: Restoring},
+		"restored, and pods had it":   {o: published(older, newest, deployment("a", newest, 0, true)).with(record(reverts(1, 0))), step: StepAdvance, state: RollingOut, message: "pods of Deployment a came up with certificate 5EB"},
+		"restored, a moment ago":      {o: seen(newest).with(record(reverts(1, 0)), func(o *Observation) { o.SecretChanged = noon }), step: StepWait, state: Restoring, at: noon.Add(restoredMargin)},
+		"restored, and no pod had it": {o: seen(newest).with(record(reverts(1, 0)), func(o *Observation) { o.SecretChanged = noon.Add(-restoredMargin) }), step: StepRestored, state: Restoring},
+		"restored, and renewed since": {o: replaced(older, newest).with(record(reverts(1, 0))), step: StepPublish, state: Renewing},
+		"published":                   {o: replaced(older, newest).with(standing(Same, newest)), step: StepAdvance, state: RollingOut},
+		"adopted":                     {o: seen(older).with(standing(Same, newest), record(func(r Record) Record { return r.Adopted(newest) })), step: StepAdvance, state: RollingOut},
+		"published while rolling":     {o: rolling.with(record(func(r Record) Record { return r.Adopted(certificate("D", 2*lifetime)) }), standing(Same, certificate("D", 2*lifetime))), step: StepAdvance, state: RollingOut},
+		"published, due and blocked":  {o: replaced(older, newest).with(standing(Same, newest), due, blocked), step: StepAdvance, state: RollingOut},
 
 		// Rolling, one Deployment after another.
 		"roll the first":            {o: published(older, newest, deployment("a", newest, 0, true), deployment("b", newest, 0, true)), step: StepRoll, state: RollingOut, deployment: "a"},

@@ -26,10 +26,10 @@ func TestPlanProperties(t *testing.T) {
 		}
 	}
 	g := NewWithT(t)
-	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepAdvance, StepRoll, StepComplete} {
+	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepRestore, StepRestored, StepAdvance, StepRoll, StepComplete} {
 		g.Expect(steps[step]).To(BeNumerically(">", 50), "%s: %v", step, steps)
 	}
-	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, UnresolvedAttempts, RolloutFailed, RestartRequired,
+	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, Restoring, UnresolvedAttempts, RolloutFailed, RestartRequired,
 		"Unreadable", "Excluded", "Blocked", "Refused", "Failed"} {
 		g.Expect(states[state]).To(BeNumerically(">", 20), "%s: %v", state, states)
 	}
@@ -65,6 +65,12 @@ func contradiction(o Observation, d Decision) string {
 		return "rolling without a rollout"
 	case d.Step == StepAdvance && o.Standing != Same:
 		return "advancing to what is not published"
+	case d.Step == StepRestore && (o.Standing != Older || r.Rollout.Fingerprint != r.Newest.Fingerprint):
+		return "restoring what is there, or was never published"
+	case d.Step == StepRestore && r.Revert.Count >= maxContests && !r.Revert.Written.Equal(o.SecretChanged) && waiting(r.Revert.Last.Add(day), noon):
+		return "fighting somebody"
+	case d.Step == StepRestored && r.Revert.Since.IsZero():
+		return "nothing was put back"
 	case d.Step == StepPublish && (o.Standing != Older || r.Rollout.Fingerprint == r.Newest.Fingerprint):
 		return "publishing what was published before"
 	case d.Step == StepAdopt && r.Exists() && o.Standing != Newer && o.Standing != Reregistered:
@@ -173,6 +179,15 @@ func randomObservation(random *rand.Rand) Observation {
 	}
 	if r.Rollout.Sequence > 0 && chance(90) {
 		r.Rollout.Held = some()
+	}
+	if chance(30) {
+		r.Revert = Revert{Count: random.IntN(6), Last: near(), Written: near(), Since: near(), Held: some()}
+		if chance(50) {
+			r.Revert.Since, r.Revert.Held = time.Time{}, Certificate{}
+		}
+	}
+	if chance(50) {
+		o.SecretChanged = near()
 	}
 	if chance(30) {
 		r.Renewed = Renewed{Fingerprint: some().Fingerprint, Time: near()}

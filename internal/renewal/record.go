@@ -27,6 +27,50 @@ type Record struct {
 	HandledRequest string `json:"handledRequest,omitempty"`
 	// Rollout is the newest one.
 	Rollout Rollout `json:"rollout"`
+	// Revert is what is known of older registrations that somebody has put back into the gateway's Secret.
+	Revert Revert `json:"revert,omitzero"`
+}
+
+// Revert counts how often the newest registration was restored, so that nobody is fought endlessly.
+type Revert struct {
+	// Count is how often, Last when it was done last, Written when the older one had been written that it was done for.
+	Count   int       `json:"count"`
+	Last    time.Time `json:"last"`
+	Written time.Time `json:"written"`
+	// Since is when pods may have begun to come up with the older registration, and Held the one of them that expires
+	// first. They are set until it is known that no pod has it, or until a rollout replaces those that do.
+	Since time.Time   `json:"since,omitzero"`
+	Held  Certificate `json:"held,omitzero"`
+}
+
+// contestsForgotten is how long after the last of them earlier reverts don't count any more.
+const contestsForgotten = 7 * day
+
+// Reverting records that the newest registration is about to be restored, in the place of one that was written at a
+// time by the API server's clock.
+func (r Record) Reverting(held Certificate, written, now time.Time) Record {
+	v := r.Revert
+	if now.Sub(v.Last) >= contestsForgotten {
+		v.Count = 0
+	}
+	if !written.Equal(v.Written) {
+		v.Count, v.Written = v.Count+1, written
+	}
+	v.Last = now
+	if v.Since.IsZero() || written.Before(v.Since) {
+		v.Since = written
+	}
+	if v.Held.Fingerprint == "" || held.NotAfter.Before(v.Held.NotAfter) {
+		v.Held = held
+	}
+	r.Revert = v
+	return r
+}
+
+// Restored records that no pod runs with what was put back.
+func (r Record) Restored() Record {
+	r.Revert.Since, r.Revert.Held = time.Time{}, Certificate{}
+	return r
 }
 
 // Intent says that somebody is asking the platform to renew a certificate.
@@ -221,6 +265,10 @@ func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
 // be rolled. changed is when the Secret was written, done that every Deployment was rolled out to the one before.
 func (r Record) Published(changed, now time.Time, done bool) Record {
 	held := r.Previous
+	if back := r.Revert.Held; back.Fingerprint != "" && (held.Fingerprint == "" || back.NotAfter.Before(held.NotAfter)) {
+		held = back
+	}
+	r = r.Restored()
 	if before := r.Rollout.Held; !done && before.Fingerprint != "" && (held.Fingerprint == "" || before.NotAfter.Before(held.NotAfter)) {
 		held = before
 	}

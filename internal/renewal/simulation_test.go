@@ -24,7 +24,7 @@ func TestPlanConverges(t *testing.T) {
 	}
 	// The worlds are of no use if nothing ever happens in them.
 	for _, event := range []string{"Adopt", "Renew", "Publish", "Advance", "Roll", "Complete", "died before a write", "died after a write", "died while asking",
-		"answer lost", "refused", "unavailable", "renewed by hand", "requested", "clock put back", "capped", "rollout failed"} {
+		"answer lost", "refused", "unavailable", "renewed by hand", "requested", "clock put back", "capped", "rollout failed", "put back", "Restore", "Restored", "contested"} {
 		if total[event] < 100 {
 			t.Errorf("%q happened %d times in all worlds: %v", event, total[event], total)
 		}
@@ -40,10 +40,14 @@ type world struct {
 
 	clock  time.Time // the operator's
 	secret Certificate
-	record Record
-	spec   Observation // what people have set
-	good   bool        // the credentials are
+	// changed is when it was written, past what it has held.
+	changed time.Time
+	past    []Certificate
+	record  Record
+	spec    Observation // what people have set
+	good    bool        // the credentials are
 
+	stubborn    int // percent: how often somebody puts an old registration back
 	validity    time.Duration
 	issued      int
 	deployments []*pods
@@ -71,6 +75,7 @@ func newWorld(seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 5))
 	w := &world{random: random, events: map[string]int{}, clock: noon, good: true, sequences: map[int64]string{}, renewals: map[string]*renewals{}}
 	w.validity = []time.Duration{3 * time.Hour, 3 * day, 40 * day, lifetime}[random.IntN(4)]
+	w.stubborn = []int{0, 3, 3, 3, 3, 50}[random.IntN(6)]
 	w.secret = w.issue()
 	w.secret.NotAfter = noon.Add(time.Duration(random.IntN(40)-5) * day)
 	w.secret.NotBefore = w.secret.NotAfter.Add(-w.validity)
@@ -178,10 +183,19 @@ func (w *world) disturb() {
 		w.spec.RenewRequest = fmt.Sprint(len(w.log))
 		w.note("requested", "%s", w.spec.RenewRequest)
 	}
-	if w.random.IntN(100) < 2 {
+	// What is replaced before anybody has looked was never there for the operator.
+	unseen := w.secret.Fingerprint != w.record.Newest.Fingerprint
+	if w.random.IntN(100) < 2 && !unseen {
 		if c := w.issue(); w.record.Exists() && c.NotAfter.After(w.secret.NotAfter) && c.NotAfter.After(w.record.Newest.NotAfter) {
 			w.publish(c)
 			w.note("renewed by hand", "%s", c.Fingerprint)
+			unseen = true
+		}
+	}
+	if w.random.IntN(100) < w.stubborn && len(w.past) > 0 && !unseen {
+		if old := w.past[w.random.IntN(len(w.past))]; old.NotAfter.Before(w.secret.NotAfter) {
+			w.publish(old)
+			w.note("put back", "%s", old.Fingerprint)
 		}
 	}
 	if w.random.IntN(100) < 2 {
@@ -197,7 +211,8 @@ func (w *world) disturb() {
 }
 
 func (w *world) publish(c Certificate) {
-	w.secret = c
+	w.past = append(w.past, w.secret)
+	w.secret, w.changed = c, w.clock
 	for _, d := range w.deployments {
 		if d.since != nil {
 			d.since[c.Fingerprint] = c
@@ -213,7 +228,7 @@ func (w *world) observe() Observation {
 		}
 	}
 	o := w.spec
-	o.Certificate, o.Record, o.SecretChanged = w.secret, w.record, w.clock
+	o.Certificate, o.Record, o.SecretChanged = w.secret, w.record, w.changed
 	newest := w.record.Newest
 	switch {
 	case !w.record.Exists() || w.secret.Fingerprint == newest.Fingerprint:
@@ -263,6 +278,8 @@ func (w *world) rest(o Observation, d Decision) {
 	switch d.State {
 	case UnresolvedAttempts:
 		w.events["capped"]++
+	case Reverted:
+		w.events["contested"]++
 	case RolloutFailed:
 		w.events["rollout failed"]++
 	case RestartRequired: // which a person does after a while
@@ -320,6 +337,12 @@ func (w *world) act(o Observation, d Decision) error {
 		}
 	case StepRenew:
 		return w.renew(o)
+	case StepRestore:
+		if w.store(w.record.Reverting(o.Certificate, o.SecretChanged, w.clock)) && !w.happens(10) {
+			w.publish(w.record.Newest)
+		}
+	case StepRestored:
+		w.store(w.record.Restored())
 	case StepPublish:
 		if !w.happens(10) {
 			w.publish(w.record.Newest)
