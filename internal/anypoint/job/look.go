@@ -44,7 +44,7 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 	case job == nil && now.Before(a.intent.Since.Add(createWithin)):
 		return nil, a.pending("it is not there yet", false, createWithin)
 	case job == nil:
-		return nil, a.failed("it does not exist: the operator stopped before it was created, or somebody has deleted it")
+		return nil, a.withoutJob(ctx, now)
 	}
 	failed, ended := finished(job, batchv1.JobFailed), finished(job, batchv1.JobComplete) != nil
 	giveUp := !now.Before(a.intent.Since.Add(startWithin + startMargin))
@@ -84,6 +84,21 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 	default: // A pod that comes up now does not run flexctl any more.
 		return nil, a.notStarted(why)
 	}
+}
+
+// withoutJob says what is to be made of an attempt whose Job does not exist. A pod that it has left behind may still hand
+// its result over.
+func (a *attempt) withoutJob(ctx context.Context, now time.Time) error {
+	var pods corev1.PodList
+	if err := a.APIReader.List(ctx, &pods, client.InNamespace(a.fr.Namespace), client.MatchingLabels{batchv1.JobNameLabel: a.intent.Job}); err != nil {
+		return a.unread(err)
+	}
+	for i := range pods.Items {
+		if phase := pods.Items[i].Status.Phase; phase != corev1.PodSucceeded && phase != corev1.PodFailed && now.Before(a.intent.Until) {
+			return a.pending("it was deleted, and its pod has not ended yet", false, eventsAfter)
+		}
+	}
+	return a.failed("it does not exist: the operator stopped before it was created, or somebody has deleted it")
 }
 
 // unread says that an attempt goes on although it could not be looked at.
