@@ -233,6 +233,8 @@ var _ = Describe("References", func() {
 			s.create()
 			s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 			if s == only {
+				s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true }) // It would be restored.
+				s.eventually(v1alpha1.ConditionReady, "True/Suspended")
 				s.put(operator.SecretName, old)
 			}
 			Expect(admin.Delete(ctx, s.fr)).To(Succeed())
