@@ -246,6 +246,18 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 		if err != nil {
 			return err
 		}
+		if begun, rolled := rollout.Begun(uid); rolled && !rollout.Done(uid) && !progress.Complete &&
+			(progress.Failed || o.RolloutTimeout > 0 && !r.Clock.Now().Before(begun.Add(o.RolloutTimeout))) {
+			complaint, err := gateway.Complaints(ctx, r.APIReader, d)
+			if err != nil {
+				return err
+			}
+			for _, says := range []string{complaint.Reason, anypoint.Scrub(complaint.Output)} {
+				if says != "" {
+					progress.Message += "; " + says
+				}
+			}
+		}
 		o.Deployments = append(o.Deployments, progress)
 	}
 	o.deploymentsRead = true

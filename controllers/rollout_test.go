@@ -179,6 +179,8 @@ var _ = Describe("Rolling out", func() {
 		s.eventually(v1alpha1.ConditionReady, "False/RolloutFailed")
 		Expect(s.condition(v1alpha1.ConditionRolledOut)).To(Equal("False/RolloutFailed"))
 		Expect(s.condition(v1alpha1.ConditionRenewed)).To(Equal("True/UpToDate"))
+		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("is not ready (ContainersNotReady)"))
+		Eventually(s.events).Should(ContainElement(And(HavePrefix("RolloutFailed: "), ContainSubstring("is not ready"))))
 		repair(s)
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 		Expect(s.renewals()).To(Equal(1))

@@ -68,7 +68,7 @@ var renewalPodChanged = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*corev1.Pod)
 		after, ok2 := e.ObjectNew.(*corev1.Pod)
-		return ok && ok2 && (job.PodProblem(before) != job.PodProblem(after) || before.Status.Phase != after.Status.Phase && after.Status.Phase == corev1.PodFailed)
+		return ok && ok2 && (gateway.PodProblem(before) != gateway.PodProblem(after) || before.Status.Phase != after.Status.Phase && after.Status.Phase == corev1.PodFailed)
 	},
 	DeleteFunc: func(event.DeleteEvent) bool { return false },
 }

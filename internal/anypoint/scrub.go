@@ -48,6 +48,10 @@ func scrub(output string, credentials Credentials) string {
 	return cut(line, maxLine)
 }
 
+// Scrub makes one line of at most 200 bytes out of what a gateway's container printed, without PEM, tokens and control
+// characters; "" where there is none.
+func Scrub(output string) string { return cut(redact(output, Credentials{}), maxLine) }
+
 // redact makes one line out of a text, without credentials, PEM, tokens and control characters.
 func redact(text string, credentials Credentials) string {
 	text = strings.ToValidUTF8(text, "")

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
@@ -120,7 +121,7 @@ func (a *attempt) flexctlFailed(terminated *corev1.ContainerStateTerminated, cre
 		return failure
 	}
 	if terminated.Reason == "StartError" || terminated.Reason == "ContainerCannotRun" {
-		return &anypoint.Error{Class: anypoint.FlexctlUnusable, Detail: fmt.Sprintf("Job %s: the container with flexctl can't be started: %s", a.intent.Job, bounded(terminated.Message))}
+		return &anypoint.Error{Class: anypoint.FlexctlUnusable, Detail: fmt.Sprintf("Job %s: the container with flexctl can't be started: %s", a.intent.Job, gateway.Bounded(terminated.Message))}
 	}
 	return a.failed(fmt.Sprintf("the container with flexctl was ended (%s, exit code %d)", terminated.Reason, terminated.ExitCode))
 }
@@ -190,7 +191,7 @@ func mayHaveStarted(pod *corev1.Pod) bool {
 	}
 	return slices.ContainsFunc(pod.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool {
 		return s.Name == containerPrepare && s.State.Terminated != nil && s.State.Terminated.ExitCode == 0
-	}) && PodProblem(pod) == ""
+	}) && gateway.PodProblem(pod) == ""
 }
 
 // podFailure says why a pod failed, as far as it says so itself.
@@ -200,8 +201,8 @@ func podFailure(pod *corev1.Pod) string {
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if t := status.State.Terminated; t != nil && t.ExitCode != 0 {
-			return fmt.Sprintf("container %s ended with exit code %d (%s): %s", status.Name, t.ExitCode, t.Reason, bounded(t.Message))
+			return fmt.Sprintf("container %s ended with exit code %d (%s): %s", status.Name, t.ExitCode, t.Reason, gateway.Bounded(t.Message))
 		}
 	}
-	return bounded(strings.TrimSpace(pod.Status.Reason + " " + pod.Status.Message))
+	return gateway.Bounded(strings.TrimSpace(pod.Status.Reason + " " + pod.Status.Message))
 }

@@ -3,21 +3,21 @@ package job
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
 // waitsFor says what a Job waits for whose flexctl was not started, and whether somebody may have to act.
 func (a *attempt) waitsFor(ctx context.Context, job *batchv1.Job, pod *corev1.Pod, now time.Time) (why string, stuck bool, err error) {
 	why, uid := "its pod is being made", job.UID
 	if pod != nil {
-		if why := PodProblem(pod); why != "" {
+		if why := gateway.PodProblem(pod); why != "" {
 			return why, true, nil
 		}
 		why, uid = "its pod is starting", pod.UID
@@ -35,30 +35,6 @@ func (a *attempt) waitsFor(ctx context.Context, job *batchv1.Job, pod *corev1.Po
 	return warning, true, nil
 }
 
-// PodProblem says what keeps a pod from starting, as far as the pod says so itself.
-func PodProblem(pod *corev1.Pod) string {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return fmt.Sprintf("its pod is not scheduled (%s): %s", c.Reason, bounded(c.Message))
-		}
-	}
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if w := status.State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
-			reason, message := w.Reason, w.Message
-			if reason == "ErrImagePull" || reason == "ImagePullBackOff" {
-				// The kubelet alternates between the two.
-				_, message, _ = strings.Cut(message, "ErrImagePull: ")
-				if message == "" {
-					message = w.Message
-				}
-				reason = "ImagePullBackOff"
-			}
-			return fmt.Sprintf("container %s with image %s waits (%s): %s", status.Name, status.Image, reason, bounded(message))
-		}
-	}
-	return ""
-}
-
 // lastWarning is the newest warning Event about an object, "" if there is none.
 func (a *attempt) lastWarning(ctx context.Context, uid types.UID) (string, error) {
 	var events corev1.EventList
@@ -74,7 +50,7 @@ func (a *attempt) lastWarning(ctx context.Context, uid types.UID) (string, error
 	if newest == nil {
 		return "", nil
 	}
-	return fmt.Sprintf("%s: %s", newest.Reason, bounded(newest.Message)), nil
+	return fmt.Sprintf("%s: %s", newest.Reason, gateway.Bounded(newest.Message)), nil
 }
 
 func seen(e *corev1.Event) time.Time {
@@ -82,14 +58,4 @@ func seen(e *corev1.Event) time.Time {
 		return e.LastTimestamp.Time
 	}
 	return e.EventTime.Time
-}
-
-// bounded keeps what Kubernetes says to a line of what fits into a condition.
-func bounded(s string) string {
-	const most = 400
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

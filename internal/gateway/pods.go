@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+)
+
+// PodProblem says what keeps a pod from starting, as far as the pod says so itself.
+func PodProblem(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return fmt.Sprintf("its pod is not scheduled (%s): %s", c.Reason, Bounded(c.Message))
+		}
+	}
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if w := status.State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+			reason, message := w.Reason, w.Message
+			if reason == "ErrImagePull" || reason == "ImagePullBackOff" {
+				// The kubelet alternates between the two.
+				_, message, _ = strings.Cut(message, "ErrImagePull: ")
+				if message == "" {
+					message = w.Message
+				}
+				reason = "ImagePullBackOff"
+			}
+			return fmt.Sprintf("container %s with image %s waits (%s): %s", status.Name, status.Image, reason, Bounded(message))
+		}
+	}
+	return ""
+}
+
+// Complaint is what the new pods of a rollout that failed complain of. It is zero where they don't.
+type Complaint struct {
+	// Reason says it in Kubernetes' words.
+	Reason string
+	// Output is what a container printed before it ended, as far as Kubernetes tells it. It is the container's own, and
+	// may hold anything.
+	Output string
+}
+
+// Complaints looks at the pods that a Deployment's present template has made, for the first that has something to
+// complain of.
+func Complaints(ctx context.Context, r client.Reader, d *appsv1.Deployment) (Complaint, error) {
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return Complaint{}, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		return Complaint{}, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	var first Complaint
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if !pod.DeletionTimestamp.IsZero() || pod.Annotations[v1alpha1.AnnotationRegistration] != Annotation(d) {
+			continue
+		}
+		c := complaint(pod)
+		if c.Output != "" {
+			return c, nil
+		}
+		if first.Reason == "" {
+			first = c
+		}
+	}
+	return first, nil
+}
+
+func complaint(pod *corev1.Pod) Complaint {
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		ended := status.State.Terminated
+		if ended == nil {
+			ended = status.LastTerminationState.Terminated
+		}
+		if ended != nil && (ended.ExitCode != 0 || status.RestartCount > 0) {
+			return Complaint{Reason: fmt.Sprintf("container %s of pod %s ended with exit code %d (%s) and was restarted %d times", status.Name, pod.Name, ended.ExitCode, ended.Reason, status.RestartCount), Output: ended.Message}
+		}
+	}
+	if problem := PodProblem(pod); problem != "" {
+		return Complaint{Reason: "pod " + pod.Name + ": " + problem}
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse {
+			return Complaint{Reason: fmt.Sprintf("pod %s is not ready (%s): %s", pod.Name, c.Reason, Bounded(c.Message))}
+		}
+	}
+	return Complaint{}
+}
+
+// Bounded keeps what Kubernetes says to a line of what fits into a condition.
+func Bounded(s string) string {
+	const most = 400
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
