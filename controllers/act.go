@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -44,11 +45,16 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 		return r.publish(ctx, o)
 	case renewal.StepRestore:
 		return r.restore(ctx, o)
+	case renewal.StepNote:
+		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Noted(o.Certificate, o.SecretChanged) })
 	case renewal.StepRestored:
-		return r.save(ctx, o, o.record, renewal.Record.Restored)
+		if err := r.save(ctx, o, o.record, renewal.Record.Restored); err != nil {
+			return err
+		}
+		return r.observeDeployments(ctx, o)
 	case renewal.StepAdvance:
 		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
-			return s.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut())
+			return s.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut(), o.Undisturbed()...)
 		}); err != nil {
 			return err
 		}
@@ -335,8 +341,10 @@ func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 // not be forgotten.
 func (r *Reconciler) restore(ctx context.Context, o *observation) error {
 	old, by := o.Certificate, gateway.Writer(o.secret, o.gateway.Key)
-	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Reverting(old, o.SecretChanged, r.Clock.Now()) }); err != nil {
-		return err
+	if changed := o.Record.Reverting(old, o.SecretChanged, r.Clock.Now()); !reflect.DeepEqual(changed, o.Record) {
+		if err := r.save(ctx, o, o.record, func(renewal.Record) renewal.Record { return changed }); err != nil {
+			return err
+		}
 	}
 	if err := r.publish(ctx, o); err != nil {
 		return err

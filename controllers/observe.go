@@ -107,7 +107,8 @@ func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) er
 	o.see(secret, parsed)
 	switch err := parsed.CheckHost(r.AnypointHosts); {
 	case ptr.Deref(secret.Immutable, false):
-		o.Blocked = renewal.NewFinding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not", g.SecretName)
+		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not", g.SecretName)
+		o.Blocked = o.Unwritable
 	case err != nil:
 		o.Blocked = renewal.NewFinding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err)
 	}
@@ -123,7 +124,7 @@ func operators(secret *corev1.Secret) bool {
 func (o *observation) see(secret *corev1.Secret, parsed *registration.Registration) {
 	o.secret, o.registration = secret, parsed
 	o.Certificate = renewal.Certificate(parsed.Certificate())
-	o.SecretChanged = gateway.Changed(secret)
+	o.SecretChanged = gateway.Written(secret, o.gateway.Key)
 	o.Standing = standing(parsed, o.record)
 }
 
@@ -145,10 +146,10 @@ func standing(current *registration.Registration, record *gateway.Record) renewa
 	switch {
 	case c.Fingerprint == record.Newest.Certificate().Fingerprint:
 		return renewal.Same
+	case current.AgentID() != record.Newest.AgentID():
+		return renewal.Reregistered // Also where it was registered so before: nothing of it can be merged.
 	case record.Previous != nil && c.Fingerprint == record.Previous.Certificate().Fingerprint:
 		return renewal.Older
-	case current.AgentID() != record.Newest.AgentID():
-		return renewal.Reregistered
 	case c.NewerThan(record.Newest.Certificate()):
 		return renewal.Newer
 	default:
@@ -237,14 +238,15 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 		}
 		progress := gateway.Progress(d)
 		var err error
-		switch since := o.Record.Revert.Since; {
-		case !since.IsZero():
-			progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, since, o.SecretChanged)
-		case !rollout.Done(progress.UID) && progress.Annotation != rollout.Annotation():
-			progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, time.Time{}, rollout.Published)
+		if since := o.Record.Revert.Since; !since.IsZero() {
+			if progress.RevertedPods, err = gateway.OldPods(ctx, r.APIReader, d, since, o.SecretChanged); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+		if !rollout.Done(uid) && progress.Annotation != rollout.Annotation() {
+			if progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, time.Time{}, rollout.Published); err != nil {
+				return err
+			}
 		}
 		if begun, rolled := rollout.Begun(uid); rolled && !rollout.Done(uid) && !progress.Complete &&
 			(progress.Failed || o.RolloutTimeout > 0 && !r.Clock.Now().Before(begun.Add(o.RolloutTimeout))) {

@@ -55,7 +55,7 @@ func (s *scene) editRecord(change func(map[string]any)) {
 // lastWritten is when the gateway's Secret was written last, to the second.
 func (s *scene) lastWritten() time.Time {
 	GinkgoHelper()
-	return gateway.Changed(s.secret(operator.SecretName))
+	return gateway.Written(s.secret(operator.SecretName), registration.DefaultKey)
 }
 
 // recreated gives an object back to the API server.

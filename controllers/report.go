@@ -177,6 +177,7 @@ var table = map[string]row{
 	v1alpha1.ReasonAnypointHostNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonCredentialsIncomplete:  {ready: notReady, stalled: true},
 	v1alpha1.ReasonWindowInvalid:          {ready: notReady, stalled: true},
+	v1alpha1.ReasonNoWindowInTime:         {ready: notReady, stalled: true},
 	v1alpha1.ReasonFlexctlImageNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonRecordRefused:          {ready: notReady, stalled: true},
 	v1alpha1.ReasonClusterChanged:         {ready: notReady, stalled: true},

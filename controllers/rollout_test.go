@@ -526,3 +526,90 @@ var _ = Describe("Sharing a certificate", func() {
 		Expect(s.renewals()).To(Equal(1))
 	})
 })
+
+var _ = Describe("Reverts", func() {
+	It("does not take a restart that a person owes for done when the registration was put back and restored", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName).Data
+		s.fr.Spec.Rollout.Policy = v1alpha1.RolloutNever
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/RestartRequired")
+		renewed := s.certificate()
+		s.put(operator.SecretName, old)
+		Eventually(s.certificate).Should(Equal(renewed))
+		s.eventually(v1alpha1.ConditionReady, "False/RestartRequired")
+		Consistently(func() string { return s.condition(v1alpha1.ConditionRolledOut) }).Should(Equal("False/RestartRequired"))
+	})
+
+	It("rolls the pods that came up while nobody restored anything, whoever puts the newest back", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName).Data
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		renewed := s.secret(operator.SecretName).Data
+		s.editRecord(func(state map[string]any) {
+			now := clk.Now().UTC().Format(time.RFC3339)
+			state["revert"] = map[string]any{"count": 3, "last": now, "written": now}
+		})
+		s.put(operator.SecretName, old)
+		s.eventually(v1alpha1.ConditionReady, "False/Reverted")
+		d := s.deployment(operator.GatewayName)
+		d.Spec.Template.Spec.Containers[0].Image = "mulesoft/flex-gateway:1.9.0"
+		Expect(admin.Update(ctx, d)).To(Succeed())
+		Eventually(func() int32 { return s.deployment(operator.GatewayName).Status.UpdatedReplicas }).Should(BeEquivalentTo(2))
+		s.put(operator.SecretName, renewed)
+		Eventually(func() map[string]string { return s.deployment(operator.GatewayName).Spec.Template.Annotations }).
+			Should(HaveKeyWithValue(v1alpha1.AnnotationRegistration, HaveSuffix("-2")))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
+	It("adopts a registration of another agent id that is put back, and goes on with it", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		first := s.secret(operator.SecretName).Data
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.renewByHand() // another agent id
+		Eventually(func() string { return s.status().Certificate.Fingerprint }).Should(Equal(s.certificate().Fingerprint))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.put(operator.SecretName, first)
+		Eventually(func() string { return s.status().Gateway.AgentID }).Should(Equal(s.gateway.AgentID))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
+	It("says that the Secret is immutable where an old registration was put back in one", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName).Data
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
+		s.eventually(v1alpha1.ConditionReady, "True/Suspended")
+		Expect(admin.Delete(ctx, s.secret(operator.SecretName))).To(Succeed())
+		Expect(admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: operator.SecretName}, Immutable: ptr.To(true), Data: old})).To(Succeed())
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+		s.eventually(v1alpha1.ConditionReady, "False/SecretImmutable")
+		version := s.secret(s.recordName()).ResourceVersion
+		clk.Step(time.Hour)
+		Consistently(func() string { return s.secret(s.recordName()).ResourceVersion }).Should(Equal(version))
+	})
+
+	It("rolls only those Deployments whose pods came up with what was put back", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName)
+		Expect(admin.Create(ctx, operator.Deployment(s.namespace, "second", operator.SecretName, 1))).To(Succeed())
+		s.fr.Spec.TargetRef, s.fr.Spec.SecretRef = nil, &v1alpha1.SecretKeyReference{Name: operator.SecretName}
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		// Pods that were made a moment before count as made after it: clocks differ.
+		began := time.Now()
+		Eventually(func() bool { return time.Since(began) > 11*time.Second }).WithPolling(time.Second).Should(BeTrue())
+		d := s.deployment(operator.GatewayName)
+		s.put(operator.SecretName, old.Data)
+		d.Spec.Template.Spec.Containers[0].Image = "mulesoft/flex-gateway:1.9.0"
+		Expect(admin.Update(ctx, d)).To(Succeed())
+		Eventually(func() string {
+			return s.deployment(operator.GatewayName).Spec.Template.Annotations[v1alpha1.AnnotationRegistration]
+		}).Should(HaveSuffix("-2"))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.deployment("second").Spec.Template.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationRegistration, HaveSuffix("-1")))
+	})
+})

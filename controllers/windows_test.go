@@ -53,7 +53,8 @@ var _ = Describe("Windows", func() {
 		s.fr.Spec.Renewal.Freezes = []v1alpha1.RenewalFreeze{{From: metav1.NewTime(clk.Now().Add(-day)), To: metav1.NewTime(clk.Now().Add(100 * day))}}
 		s.fr.Spec.Renewal.UrgentPolicy = v1alpha1.UrgentWait
 		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/WaitingForWindow")
+		s.eventually(v1alpha1.ConditionReady, "False/NoWindowInTime")
+		Expect(s.condition(v1alpha1.ConditionStalled)).To(Equal("True/NoWindowInTime"))
 		clk.Step(7*day + time.Minute)
 		Consistently(s.renewals).Should(BeZero())
 		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.UrgentPolicy = "" })

@@ -27,6 +27,8 @@ const (
 
 	// ReasonWaitingForWindow: a renewal is due and waits for a window of spec.renewal.windows, or the end of a freeze.
 	ReasonWaitingForWindow = "WaitingForWindow"
+	// ReasonNoWindowInTime: no window opens before the certificate expires, and spec.renewal.urgentPolicy is Wait.
+	ReasonNoWindowInTime = "NoWindowInTime"
 	// ReasonQueued: a renewal is due and waits until another one with the same credentials has ended.
 	ReasonQueued = "Queued"
 	// ReasonRenewing: a renewal has been claimed and is under way.

@@ -55,13 +55,17 @@ func TestPodsThatMayHoldAnOlderRegistration(t *testing.T) {
 
 func TestWriter(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{
-		{Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:notes.txt":{}}}`)},
+		{Manager: "kubectl", Time: &metav1.Time{Time: time.Unix(300, 0)}, FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:notes.txt":{}}}`)},
 		{Manager: "nobody"},
-		{Manager: "helm", FieldsV1: metav1.NewFieldsV1(`{"f:data":{".":{},"f:registration.yaml":{}},"f:type":{}}`)},
+		{Manager: "chart", Time: &metav1.Time{Time: time.Unix(100, 0)}, FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:registration.yaml":{}}}`)},
+		{Manager: "helm", Time: &metav1.Time{Time: time.Unix(200, 0)}, FieldsV1: metav1.NewFieldsV1(`{"f:data":{".":{},"f:registration.yaml":{}},"f:type":{}}`)},
 	}}}
 	for key, want := range map[string]string{"registration.yaml": "helm", "notes.txt": "kubectl", "other": "somebody"} {
 		if got := Writer(secret, key); got != want {
 			t.Errorf("%s: %s, want %s", key, got, want)
 		}
+	}
+	if got := Written(secret, "registration.yaml"); !got.Equal(time.Unix(200, 0)) {
+		t.Errorf("written at %s: what is done to the rest of the Secret does not count", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/internal/registration"
@@ -40,10 +41,11 @@ func Publish(ctx context.Context, w client.Writer, r client.Reader, secret *core
 	return written, parsed, nil
 }
 
-// Changed is when the Secret was last written, by the API server's clock.
-func Changed(secret *corev1.Secret) time.Time {
+// Written is when the registration at a key of the Secret was last written, by the API server's clock. What is done to the
+// rest of the Secret does not count.
+func Written(secret *corev1.Secret, key string) time.Time {
 	last := secret.CreationTimestamp.Time
-	for _, entry := range secret.ManagedFields {
+	for _, entry := range writers(secret, key) {
 		if entry.Time != nil && entry.Time.After(last) {
 			last = entry.Time.Time
 		}
@@ -51,21 +53,33 @@ func Changed(secret *corev1.Secret) time.Time {
 	return last
 }
 
-// Writer names the field manager that has written a key of the Secret, "somebody" where that is not known.
+// Writer names the field manager that has written the registration at a key of the Secret last, "somebody" where that is
+// not known.
 func Writer(secret *corev1.Secret, key string) string {
-	for _, entry := range secret.ManagedFields {
-		if entry.FieldsV1 == nil || entry.Manager == "" {
-			continue
+	name, last := "somebody", time.Time{}
+	for _, entry := range writers(secret, key) {
+		if entry.Manager != "" && entry.Time != nil && !entry.Time.Time.Before(last) {
+			name, last = entry.Manager, entry.Time.Time
 		}
+	}
+	return name
+}
+
+// writers are the field managers of a registration, whose second file may stand at a key of its own.
+func writers(secret *corev1.Secret, key string) []metav1.ManagedFieldsEntry {
+	var found []metav1.ManagedFieldsEntry
+	for _, entry := range secret.ManagedFields {
 		var fields struct {
 			Data map[string]any `json:"f:data"`
 		}
-		if json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
+		if entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
 			continue
 		}
-		if _, writes := fields.Data["f:"+key]; writes {
-			return entry.Manager
+		_, file := fields.Data["f:"+key]
+		_, certificate := fields.Data["f:"+registration.CertificateKey]
+		if file || certificate {
+			found = append(found, entry)
 		}
 	}
-	return "somebody"
+	return found
 }

@@ -1,6 +1,9 @@
 package renewal
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // resumed follows a renewal that goes on in a Job, whatever else has changed meanwhile: its answer can't be had again.
 func resumed(o Observation, _ Decision, _ time.Time) *Decision {
@@ -86,35 +89,81 @@ func backoff(o Observation, base Decision, now time.Time) *Decision {
 	if !base.Due || !waiting(a.Next, now) || changed || asksAnew(o, a) {
 		return nil
 	}
+	next := a.Next
+	if at := start(o, base, next); at.After(next) && !goesOn(a.Last, next) {
+		next = at // No window is open then.
+	}
 	d := wait(a.State, "attempt %d to renew certificate %s failed at %s: %s; the next is at %s",
-		a.Failed, o.Certificate.SerialNumber, stamp(a.Last), a.Message, stamp(a.Next))
+		a.Failed, o.Certificate.SerialNumber, stamp(a.Last), a.Message, stamp(next))
 	if a.Refused != "" {
 		d.Message += ", or as soon as the credentials Secret changes"
 	}
 	if a.Image != "" {
 		d.Message += ", or as soon as flexctl's image changes"
 	}
-	d.At, d.NextAttempt = a.Next, a.Next
+	d.At, d.NextAttempt = a.Next, next
 	return d
 }
 
 // outsideWindow holds a renewal off that is due until a window opens, or until it is urgent. What has started goes on: an
-// attempt that failed is repeated for an hour. A person who asks for a renewal wants it now.
+// attempt that failed, or was interrupted, is repeated for an hour. A person who asks for a renewal wants it now.
 func outsideWindow(o Observation, base Decision, now time.Time) *Decision {
 	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
-	if !base.Due || !base.Start.IsZero() && !base.Start.After(now) || a.Failed > 0 && now.Before(a.Last.Add(time.Hour)) {
+	if !base.Due || !base.Start.IsZero() && !base.Start.After(now) || a.Failed > 0 && goesOn(a.Last, now) {
 		return nil
 	}
-	state, why := WaitingForWindow, "a renewal is due and waits until a window opens"
-	if o.WindowInvalid != nil {
-		state, why = o.WindowInvalid.State, o.WindowInvalid.Message
+	if i := openIntent(o); i != nil && goesOn(i.Until, now) {
+		return nil
 	}
-	d := wait(state, "%s: no window opens any more, and spec.renewal.urgentPolicy is Wait", why)
-	if !base.Start.IsZero() {
-		d = wait(state, "%s: it starts at %s", why, stamp(base.Start))
-		if !o.UrgentWait && base.Start.Equal(urgentFrom(o, base)) {
-			d.Message += ", when it is urgent, since no window opens before"
+	d := untilWindow(o, base, a)
+	// Waiting may take weeks, in which what is wrong with the last rollout must not be hidden.
+	idle := base
+	idle.Due = false
+	for _, rule := range []func(Observation, Decision, time.Time) *Decision{rolling, rolloutFailed, restartRequired} {
+		if rollout := rule(o, idle, now); rollout != nil && d.State == WaitingForWindow {
+			if rollout.At.IsZero() || base.Start.Before(rollout.At) {
+				rollout.At = base.Start
+			}
+			return rollout
 		}
+	}
+	return d
+}
+
+// goesOn says that what began at a moment may be repeated outside of windows.
+func goesOn(since, now time.Time) bool { return waiting(since.Add(time.Hour), now) }
+
+// untilWindow says what a renewal waits for that is due.
+func untilWindow(o Observation, base Decision, a Attempts) *Decision {
+	state, why := WaitingForWindow, "a renewal is due and waits until a window opens"
+	switch {
+	case o.WindowInvalid != nil:
+		state, why = o.WindowInvalid.State, o.WindowInvalid.Message
+	case noWindow(o, base):
+		return noWindowInTime(o, base)
+	case a.Failed > 0:
+		state, why = a.State, fmt.Sprintf("attempt %d to renew certificate %s failed at %s: %s; the next waits until a window opens", a.Failed, o.Certificate.SerialNumber, stamp(a.Last), a.Message)
+	}
+	if base.Start.IsZero() {
+		return wait(state, "%s: nothing starts before that is corrected, since spec.renewal.urgentPolicy is Wait", why)
+	}
+	d := wait(state, "%s: it starts at %s", why, stamp(base.Start))
+	if !o.UrgentWait && base.Start.Equal(urgentFrom(o, base)) {
+		d.Message += ", when it is urgent, since no window opens before"
+	}
+	d.At, d.NextAttempt = base.Start, base.Start
+	return d
+}
+
+// noWindow says that the certificate would expire before a window opens.
+func noWindow(o Observation, base Decision) bool {
+	return o.UrgentWait && o.WindowInvalid == nil && (base.Start.IsZero() || base.Start.After(o.Certificate.NotAfter))
+}
+
+func noWindowInTime(o Observation, base Decision) *Decision {
+	d := wait(NoWindowInTime, "no window opens before the certificate expires at %s, and spec.renewal.urgentPolicy is Wait: open one, or let it proceed", stamp(o.Certificate.NotAfter))
+	if !base.Start.IsZero() {
+		d.Message += "; the next opens at " + stamp(base.Start)
 		d.At, d.NextAttempt = base.Start, base.Start
 	}
 	return d
@@ -125,7 +174,8 @@ func due(o Observation, base Decision, now time.Time) *Decision {
 		return nil
 	}
 	d := do(StepRenew, Renewing, "renewing certificate %s, which expires at %s", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
-	if !requested(o) && o.Windows.Next(now, rolloutTime(o)).After(now) {
+	open := o.WindowInvalid == nil && o.Windows.Next(now, rolloutTime(o)).Equal(now)
+	if !requested(o) && !open && !now.Before(urgentFrom(o, base)) {
 		d.Message += "; this is urgent, so that no window is waited for"
 	}
 	return d

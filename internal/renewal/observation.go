@@ -28,6 +28,8 @@ type Observation struct {
 	Unreadable *Finding
 	// Excluded says why the operator must keep its hands off a registration that it can read.
 	Excluded *Finding
+	// Unwritable says why the gateway's Secret can't be written.
+	Unwritable *Finding
 	// Blocked says why a renewal could not be carried out, whether or not one is due.
 	Blocked *Finding
 	// Refused says that the credentials were refused for another gateway that shares them.
@@ -36,7 +38,7 @@ type Observation struct {
 	// Certificate is the one in the gateway's Secret, Standing how it relates to the record's newest.
 	Certificate Certificate
 	Standing    Standing
-	// SecretChanged is when the gateway's Secret was last written, by the API server's clock.
+	// SecretChanged is when the registration in the gateway's Secret was last written, by the API server's clock.
 	SecretChanged time.Time
 
 	// Cluster is the identity of this cluster, "" where it can't be told.
@@ -107,9 +109,11 @@ type Deployment struct {
 	// Failed: the Deployment exceeded its own progress deadline. Paused: it goes on when somebody resumes it.
 	Failed, Paused bool
 	// OldPods counts pods that may have started with an older registration. It is only filled in where the rollout is
-	// not done and the annotation is not the one of that rollout; or, where an older registration had been put back, for
-	// the pods that may have started with that.
+	// not done and the annotation is not the one of that rollout.
 	OldPods int
+	// RevertedPods counts pods that may have started with what somebody had put back. It is only filled in where that may
+	// be so.
+	RevertedPods int
 	// Message is what the Deployment says of its progress.
 	Message string
 }
@@ -131,6 +135,18 @@ func (o Observation) Undone() []Deployment {
 		}
 	}
 	return undone
+}
+
+// Undisturbed are the UIDs of Deployments whose pods all run with the newest registration although another one had been
+// put back meanwhile.
+func (o Observation) Undisturbed() []string {
+	var uids []string
+	for _, d := range o.Deployments {
+		if !o.Record.Revert.Since.IsZero() && !o.Record.unrolled() && d.RevertedPods == 0 && o.Record.Rollout.Done(d.UID) {
+			uids = append(uids, d.UID)
+		}
+	}
+	return uids
 }
 
 // ServingUntil is when the first of the certificates expires that running pods may hold.

@@ -23,6 +23,8 @@ const (
 	StepPublish Step = "Publish"
 	// StepRestore writes the newest registration to the gateway's Secret again, where an older one was put back.
 	StepRestore Step = "Restore"
+	// StepNote records since when pods may come up with what was put back, where it is not restored now.
+	StepNote Step = "Note"
 	// StepRestored records that no pod runs with what was put back.
 	StepRestored Step = "Restored"
 	// StepAdvance records that the newest registration is published and its rollout begins.
@@ -47,6 +49,7 @@ const (
 	Restoring          State = "Restoring"
 	UnresolvedAttempts State = "UnresolvedAttempts"
 	WaitingForWindow   State = "WaitingForWindow"
+	NoWindowInTime     State = "NoWindowInTime"
 	RolloutFailed      State = "RolloutFailed"
 	RestartRequired    State = "RestartRequired"
 )
@@ -206,10 +209,13 @@ func unpublished(o Observation, _ Decision, _ time.Time) *Decision {
 	if !o.Unpublished() {
 		return nil
 	}
+	if o.Unwritable != nil {
+		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
+	}
 	return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Newest.SerialNumber)
 }
 
-// maxContests is how often in a row the newest registration is restored at once; then once a day.
+// maxContests is how often within a day the newest registration is restored.
 const maxContests = 3
 
 // reverted restores the newest registration: an old one would let the certificate expire after all.
@@ -217,11 +223,17 @@ func reverted(o Observation, _ Decision, now time.Time) *Decision {
 	if o.Standing != Older {
 		return nil
 	}
+	if o.Unwritable != nil {
+		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
+	}
 	v := o.Record.Revert
 	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(v.Last.Add(day), now) {
 		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", o.Record.Newest.SerialNumber, o.Certificate.SerialNumber)
 	}
-	d := wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time, in the place of %s (expires %s), which is restored again at %s: "+
+	if v.Since.IsZero() {
+		return do(StepNote, Reverted, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
+	}
+	d := wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s: "+
 		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
 		"or set spec.suspend to go on with the old one",
 		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), v.Count+1, o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter), stamp(v.Last.Add(day)))
@@ -232,18 +244,18 @@ func reverted(o Observation, _ Decision, now time.Time) *Decision {
 // restoredMargin is how long after the Secret was written pods may still come up with what it held before.
 const restoredMargin = 15 * time.Second
 
-// restored rolls the gateway once more if pods have come up with what was put back.
+// restored rolls those Deployments once more whose pods have come up with what was put back.
 func restored(o Observation, _ Decision, now time.Time) *Decision {
 	v := o.Record.Revert
 	if o.Standing != Same || v.Since.IsZero() || o.Record.unrolled() {
 		return nil
 	}
 	for _, d := range o.Deployments {
-		if d.OldPods > 0 {
+		if d.RevertedPods > 0 {
 			return do(StepAdvance, RollingOut, "pods of Deployment %s came up with certificate %s, which had been put back", d.Name, v.Held.SerialNumber)
 		}
 	}
-	if until := o.SecretChanged.Add(restoredMargin); waiting(until, now) {
+	if until := v.Last.Add(restoredMargin); waiting(until, now) {
 		d := wait(Restoring, "certificate %s was restored; at %s it is known whether pods came up with what had been put back", o.Certificate.SerialNumber, stamp(until))
 		d.At = until
 		return d
@@ -254,6 +266,9 @@ func restored(o Observation, _ Decision, now time.Time) *Decision {
 func scheduled(o Observation, base Decision, _ time.Time) *Decision {
 	if o.WindowInvalid != nil {
 		return wait(o.WindowInvalid.State, "%s; the renewal is due at %s", o.WindowInvalid.Message, stamp(base.RenewalTime))
+	}
+	if noWindow(o, base) {
+		return noWindowInTime(o, base)
 	}
 	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(o.Certificate.NotAfter), stamp(base.Start))
 	if base.Start.After(base.RenewalTime) {

@@ -55,6 +55,7 @@ func TestPlan(t *testing.T) {
 			return r
 		}
 	}
+	unwritable := func(o *Observation) { o.Unwritable = &Finding{State: "SecretImmutable", Message: "immutable"} }
 	unable := func(o *Observation) { o.Resumable = false }
 	leftovers := func(o *Observation) { o.Leftovers = 2 }
 	image := func(name string) func(*Observation) { return func(o *Observation) { o.Image = name } }
@@ -143,12 +144,15 @@ func TestPlan(t *testing.T) {
 		"reverted, suspended":         {o: published(older, newest).with(standing(Older, older), func(o *Observation) { o.Suspended = true }), step: StepWait, state: Suspended},
 		"reverted after the first":    {o: seen(newest).with(standing(Older, older)), step: StepRestore, state: Restoring},
 		"reverted, the third time":    {o: published(older, newest).with(standing(Older, older), record(reverts(2, 0))), step: StepRestore, state: Restoring},
-		"reverted, the fourth time":   {o: published(older, newest).with(standing(Older, older), record(reverts(3, time.Hour))), step: StepWait, state: Reverted, at: noon.Add(23 * time.Hour), message: "for the 4. time, in the place of 5EC"},
+		"reverted, the fourth time":   {o: published(older, newest).with(standing(Older, older), record(reverts(3, time.Hour))), step: StepWait, state: Reverted, at: noon.Add(23 * time.Hour), message: "for the 4. time within a day, in the place of 5EC"},
+		"reverted, not noted":         {o: published(older, newest).with(standing(Older, older), record(func(r Record) Record { return reverts(3, time.Hour)(r).Restored() })), step: StepNote, state: Reverted},
+		"reverted, but unwritable":    {o: published(older, newest).with(standing(Older, older), unwritable), step: StepWait, state: "SecretImmutable"},
+		"unpublished, but unwritable": {o: replaced(older, newest).with(unwritable), step: StepWait, state: "SecretImmutable"},
 		"reverted, not written since": {o: published(older, newest).with(standing(Older, older), record(reverts(3, 0)), func(o *Observation) { o.SecretChanged = noon.Add(-time.Second) }), step: StepRestore, state: Restoring},
 		"reverted, once a day":        {o: published(older, newest).with(standing(Older, older), record(reverts(9, day))), step: StepRestore, state: Restoring},
-		"restored, and pods had it":   {o: published(older, newest, deployment("a", newest, 0, true)).with(record(reverts(1, 0))), step: StepAdvance, state: RollingOut, message: "pods of Deployment a came up with certificate 5EB"},
-		"restored, a moment ago":      {o: seen(newest).with(record(reverts(1, 0)), func(o *Observation) { o.SecretChanged = noon }), step: StepWait, state: Restoring, at: noon.Add(restoredMargin)},
-		"restored, and no pod had it": {o: seen(newest).with(record(reverts(1, 0)), func(o *Observation) { o.SecretChanged = noon.Add(-restoredMargin) }), step: StepRestored, state: Restoring},
+		"restored, and pods had it":   {o: published(older, newest, deployment("a", newest, 0, true)).with(record(reverts(1, 0)), func(o *Observation) { o.Deployments[0].RevertedPods = 1 }), step: StepAdvance, state: RollingOut, message: "pods of Deployment a came up with certificate 5EB"},
+		"restored, a moment ago":      {o: seen(newest).with(record(reverts(1, 0))), step: StepWait, state: Restoring, at: noon.Add(restoredMargin)},
+		"restored, and no pod had it": {o: seen(newest).with(record(reverts(1, restoredMargin))), step: StepRestored, state: Restoring},
 		"restored, and renewed since": {o: replaced(older, newest).with(record(reverts(1, 0))), step: StepPublish, state: Renewing},
 		"published":                   {o: replaced(older, newest).with(standing(Same, newest)), step: StepAdvance, state: RollingOut},
 		"adopted":                     {o: seen(older).with(standing(Same, newest), record(func(r Record) Record { return r.Adopted(newest) })), step: StepAdvance, state: RollingOut},

@@ -26,7 +26,7 @@ func TestPlanProperties(t *testing.T) {
 		}
 	}
 	g := NewWithT(t)
-	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepRestore, StepRestored, StepAdvance, StepRoll, StepComplete} {
+	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepRestore, StepRestored, StepNote, StepAdvance, StepRoll, StepComplete} {
 		g.Expect(steps[step]).To(BeNumerically(">", 50), "%s: %v", step, steps)
 	}
 	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, Restoring, UnresolvedAttempts, RolloutFailed, RestartRequired,
@@ -210,7 +210,7 @@ func randomObservation(random *rand.Rand) Observation {
 		}
 	}
 	for i := range random.IntN(4) {
-		d := Deployment{Name: fmt.Sprint(i), UID: fmt.Sprint(i), Complete: chance(50), Failed: chance(30), OldPods: random.IntN(3), Message: "it is so"}
+		d := Deployment{Name: fmt.Sprint(i), UID: fmt.Sprint(i), Complete: chance(50), Failed: chance(30), OldPods: random.IntN(3), RevertedPods: random.IntN(2), Message: "it is so"}
 		if chance(50) {
 			d.Annotation = r.Rollout.Annotation()
 		}

@@ -43,26 +43,31 @@ type Revert struct {
 	Held  Certificate `json:"held,omitzero"`
 }
 
-// contestsForgotten is how long after the last of them earlier reverts don't count any more.
-const contestsForgotten = 7 * day
-
-// Reverting records that the newest registration is about to be restored, in the place of one that was written at a
-// time by the API server's clock.
-func (r Record) Reverting(held Certificate, written, now time.Time) Record {
+// Noted records that an older registration was put back, at a time by the API server's clock.
+func (r Record) Noted(held Certificate, written time.Time) Record {
 	v := r.Revert
-	if now.Sub(v.Last) >= contestsForgotten {
-		v.Count = 0
-	}
-	if !written.Equal(v.Written) {
-		v.Count, v.Written = v.Count+1, written
-	}
-	v.Last = now
 	if v.Since.IsZero() || written.Before(v.Since) {
 		v.Since = written
 	}
 	if v.Held.Fingerprint == "" || held.NotAfter.Before(v.Held.NotAfter) {
 		v.Held = held
 	}
+	r.Revert = v
+	return r
+}
+
+// Reverting records that the newest registration is about to be restored, in the place of one that was written at a
+// time by the API server's clock. Trying the same again counts once.
+func (r Record) Reverting(held Certificate, written, now time.Time) Record {
+	r = r.Noted(held, written)
+	v := r.Revert
+	if written.Equal(v.Written) {
+		return r
+	}
+	if !waiting(v.Last.Add(day), now) {
+		v.Count = 0
+	}
+	v.Count, v.Written, v.Last = v.Count+1, written, now
 	r.Revert = v
 	return r
 }
@@ -262,8 +267,9 @@ func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
 }
 
 // Published records that the newest registration stands in the gateway's Secret, as which the pods are now to
-// be rolled. changed is when the Secret was written, done that every Deployment was rolled out to the one before.
-func (r Record) Published(changed, now time.Time, done bool) Record {
+// be rolled. changed is when the Secret was written, done that every Deployment was rolled out to the one before;
+// undisturbed are the Deployments that need nothing of the new rollout.
+func (r Record) Published(changed, now time.Time, done bool, undisturbed ...string) Record {
 	held := r.Previous
 	if back := r.Revert.Held; back.Fingerprint != "" && (held.Fingerprint == "" || back.NotAfter.Before(held.NotAfter)) {
 		held = back
@@ -273,6 +279,9 @@ func (r Record) Published(changed, now time.Time, done bool) Record {
 		held = before
 	}
 	r.Rollout = Rollout{Sequence: r.Rollout.Sequence + 1, Fingerprint: r.Newest.Fingerprint, Started: now, Published: changed, Held: held}
+	for _, uid := range undisturbed {
+		r.Rollout = r.Rollout.with(Rolled{UID: uid, Done: true})
+	}
 	return r
 }
 

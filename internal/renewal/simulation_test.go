@@ -246,6 +246,9 @@ func (w *world) observe() Observation {
 		for fingerprint := range d.holds {
 			if fingerprint != w.secret.Fingerprint {
 				seen.OldPods++
+				if !w.record.Revert.Since.IsZero() {
+					seen.RevertedPods++
+				}
 			}
 		}
 		o.Deployments = append(o.Deployments, seen)
@@ -341,6 +344,8 @@ func (w *world) act(o Observation, d Decision) error {
 		if w.store(w.record.Reverting(o.Certificate, o.SecretChanged, w.clock)) && !w.happens(10) {
 			w.publish(w.record.Newest)
 		}
+	case StepNote:
+		w.store(w.record.Noted(o.Certificate, o.SecretChanged))
 	case StepRestored:
 		w.store(w.record.Restored())
 	case StepPublish:
@@ -348,7 +353,7 @@ func (w *world) act(o Observation, d Decision) error {
 			w.publish(w.record.Newest)
 		}
 	case StepAdvance:
-		r := w.record.Published(w.clock, w.clock, o.RolledOut())
+		r := w.record.Published(w.clock, w.clock, o.RolledOut(), o.Undisturbed()...)
 		if w.store(r); w.record.Rollout.Sequence == r.Rollout.Sequence {
 			if had, ok := w.sequences[r.Rollout.Sequence]; ok && had != r.Rollout.Fingerprint {
 				return fmt.Errorf("sequence %d stands for two certificates", r.Rollout.Sequence)

@@ -26,8 +26,9 @@ type Window struct {
 // Freeze is a time in which no renewal starts, whatever windows say: from From on and before To.
 type Freeze struct{ From, To time.Time }
 
-// fiveFields is the grammar of schedules: minute, hour, day of the month, month, day of the week.
-var fiveFields = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+// fiveFields is the grammar of schedules: minute, hour, day of the month, month, day of the week. Where both kinds of day
+// are given, either counts, as in every cron.
+var fiveFields = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom)
 
 // NewWindow makes a window that opens by a schedule of five cron fields in an IANA time zone ("" for UTC). Where clocks are
 // put forward, an opening that they leap over comes by so much later; where they are put back, one that there is twice

@@ -66,6 +66,8 @@ func TestWindowNext(t *testing.T) {
 		"clocks were put forward in it":      {[]Window{window(t, "30 1 * * *", berlin, time.Hour)}, nil, 0, "2031-03-30 03:31:00", "2031-03-31 01:30:00"},
 		"clocks are put back":                {[]Window{window(t, "30 2 * * *", berlin, 30*time.Minute)}, nil, 0, "2031-10-26 00:00:00", "2031-10-26 02:30:00 CEST"},
 		"clocks were put back":               {[]Window{window(t, "30 2 * * *", berlin, 30*time.Minute)}, nil, 0, "2031-10-26 02:00:00 CET", "2031-10-26 02:30:00 CET"},
+		"either kind of day":                 {[]Window{window(t, "0 2 15 * 1", berlin, time.Hour)}, nil, 0, "2031-05-01 12:00:00", "2031-05-05 02:00:00"},
+		"the other kind of day":              {[]Window{window(t, "0 2 15 * 1", berlin, time.Hour)}, nil, 0, "2031-05-12 12:00:00", "2031-05-15 02:00:00"},
 		"a leap day":                         {[]Window{window(t, "0 2 29 2 *", berlin, time.Hour)}, nil, 0, "2031-05-01 12:00:00", "2032-02-29 02:00:00"},
 		"the zone is the window's":           {[]Window{window(t, "0 2 * * *", "America/New_York", time.Hour)}, nil, 0, "2031-05-01 12:00:00", "2031-05-02 08:00:00"},
 		"without a zone it is UTC":           {[]Window{window(t, "0 2 * * *", "", time.Hour)}, nil, 0, "2031-05-01 12:00:00", "2031-05-02 04:00:00"},
@@ -225,7 +227,15 @@ func TestUrgency(t *testing.T) {
 	// A window that never opens, and one that can't be read.
 	never := func(o *Observation) { o.Windows.Windows = []Window{window(t, "0 2 31 2 *", "", time.Hour)} }
 	g.Expect(plan(never, noon).NextAttempt).To(BeTemporally("==", urgent))
-	g.Expect(plan(func(o *Observation) { never(o); o.UrgentWait = true }, noon).Message).To(ContainSubstring("no window opens any more"))
+	d = plan(func(o *Observation) { never(o); o.UrgentWait = true }, noon)
+	g.Expect(d.State).To(Equal(NoWindowInTime))
+	g.Expect(d.Message).To(ContainSubstring("no window opens before the certificate expires"))
+	d = plan(func(o *Observation) { never(o); o.UrgentWait, o.Before = true, 29*day }, noon)
+	g.Expect(d.State).To(Equal(NoWindowInTime), "also before it is due")
+	late := func(o *Observation) { freeze(o); o.UrgentWait = true }
+	g.Expect(plan(late, noon).State).To(Equal(NoWindowInTime))
+	g.Expect(plan(late, certificate.NotAfter.Add(2*day)).Step).To(Equal(StepWait))
+	g.Expect(plan(never, certificate.NotAfter.Add(-time.Hour)).Message).To(ContainSubstring("urgent"))
 	invalid := func(o *Observation) {
 		o.Windows, o.WindowInvalid = Windows{}, &Finding{State: "WindowInvalid", Message: "schedule \"x\" is not"}
 	}
@@ -244,7 +254,28 @@ func TestUrgency(t *testing.T) {
 		}
 	}
 	g.Expect(plan(failed(59*time.Minute), noon).Step).To(Equal(StepRenew))
-	g.Expect(plan(failed(time.Hour), noon).State).To(Equal(WaitingForWindow))
+	g.Expect(plan(failed(-time.Minute), noon).State).To(Equal(State("PlatformUnavailable")), "the clock was put back")
+	d = plan(failed(time.Hour), noon)
+	g.Expect(d.State).To(Equal(State("PlatformUnavailable")), "why it failed is not forgotten")
+	g.Expect(d.NextAttempt).To(BeTemporally("==", sunday))
+	refused := plan(func(o *Observation) {
+		o.Credentials = "1"
+		o.Record = o.Record.Failed(credentialsRejected("1"), certificate, noon.Add(-2*time.Hour))
+	}, noon)
+	g.Expect(refused.State).To(Equal(State("CredentialsRejected")))
+	g.Expect(refused.NextAttempt).To(BeTemporally("==", sunday), "not when nothing may start")
+
+	// What was interrupted goes on: the platform may have renewed.
+	g.Expect(plan(func(o *Observation) {
+		o.Record = o.Record.Claimed(certificate, "", intent(noon.Add(-10*time.Minute), "somebody"))
+	}, noon).Step).To(Equal(StepRenew))
+
+	// What a person has to do is told meanwhile.
+	restart := plan(func(o *Observation) {
+		o.RolloutNever, o.Deployments = true, []Deployment{{Name: "a", UID: "u", OldPods: 2}}
+		o.Record.Rollout = Rollout{Sequence: 1, Fingerprint: "f"}
+	}, noon)
+	g.Expect(restart.State).To(Equal(RestartRequired))
 
 	// Before it is due the plan tells the window.
 	soon := plan(func(o *Observation) { o.Before = 29 * day }, noon)
