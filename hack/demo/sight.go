@@ -26,7 +26,7 @@ func look(ctx context.Context, admin client.Client) (*sight, error) {
 	if err := admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: operator.SecretName}, secret); err != nil {
 		return nil, err
 	}
-	s := &sight{written: gateway.Changed(secret), pods: map[types.UID]corev1.Pod{}}
+	s := &sight{written: gateway.Written(secret, registration.DefaultKey), pods: map[types.UID]corev1.Pod{}}
 	var err error
 	if s.registration, err = registration.Parse(secret.Data, registration.DefaultKey); err != nil {
 		return nil, err
