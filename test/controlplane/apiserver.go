@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/flexops/flex-registration-operator/test/process"
 )
 
 //go:embed audit-policy.yaml
@@ -69,7 +71,7 @@ func (c *ControlPlane) startAPIServer(o Options) error {
 	c.env.ControlPlane.KubectlPath = c.Kubectl
 	if c.Config, err = c.env.Start(); err != nil {
 		return fmt.Errorf("start etcd and the API server: %w\nlast lines of etcd:\n%s\nlast lines of the API server:\n%s",
-			err, lastLines(c.log("etcd")), lastLines(c.log("kube-apiserver")))
+			err, process.LastLines(c.log("etcd")), process.LastLines(c.log("kube-apiserver")))
 	}
 	return nil
 }

@@ -89,13 +89,13 @@ func (c *ControlPlane) waitUsable(ctx context.Context, admin client.Client, simu
 	missing := errors.New("nothing has been looked at")
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
 		for _, child := range c.children {
-			if err := child.died(); err != nil {
+			if err := child.Died(); err != nil {
 				return false, err
 			}
 		}
 		missing = admin.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: "default"}, &corev1.ServiceAccount{})
 		if missing == nil && simulated {
-			missing = nodeReady(ctx, admin)
+			missing = NodeReady(ctx, admin, nodeName)
 		}
 		return missing == nil, nil
 	})
@@ -105,10 +105,10 @@ func (c *ControlPlane) waitUsable(ctx context.Context, admin client.Client, simu
 	return err
 }
 
-// nodeReady tells what keeps pods from running on the node.
-func nodeReady(ctx context.Context, admin client.Client) error {
+// NodeReady tells what keeps pods from running on a node.
+func NodeReady(ctx context.Context, admin client.Client, name string) error {
 	node := &corev1.Node{}
-	if err := admin.Get(ctx, client.ObjectKey{Name: nodeName}, node); err != nil {
+	if err := admin.Get(ctx, client.ObjectKey{Name: name}, node); err != nil {
 		return err
 	}
 	if len(node.Spec.Taints) > 0 {
@@ -119,5 +119,5 @@ func nodeReady(ctx context.Context, admin client.Client) error {
 			return nil
 		}
 	}
-	return errors.New("the node is not ready")
+	return fmt.Errorf("the node is not ready: %v", node.Status.Conditions)
 }

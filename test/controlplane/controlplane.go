@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/flexops/flex-registration-operator/test/process"
 )
 
 const (
@@ -55,7 +57,7 @@ type ControlPlane struct {
 	dir      string // private files, removed by Stop
 	env      *envtest.Environment
 	watchdog *watchdog
-	children []*child
+	children []*process.Process
 	users    sync.Mutex // envtest's certificate authority is not safe for concurrent use
 
 	stop    sync.Once
@@ -131,10 +133,10 @@ func (c *ControlPlane) Stop() error {
 	c.stop.Do(func() {
 		var errs []error
 		for _, child := range c.children {
-			child.terminate()
+			child.Terminate()
 		}
 		for _, child := range c.children {
-			errs = append(errs, child.wait(stopGrace))
+			errs = append(errs, child.Wait(stopGrace))
 		}
 		if c.env != nil {
 			errs = append(errs, c.env.Stop())

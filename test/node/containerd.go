@@ -34,7 +34,7 @@ func (n *Node) startContainerd(ctx context.Context) error {
 	var answer error
 	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
 		_, answer = n.ctr(ctx, "version")
-		return answer == nil, n.containerd.died()
+		return answer == nil, n.containerd.Died()
 	})
 	if wait.Interrupted(err) {
 		return fmt.Errorf("containerd did not answer: %w (%w)", answer, err)
@@ -55,7 +55,7 @@ func (n *Node) Import(ctx context.Context, tarballs ...string) error {
 
 // killContainers kills what runs in containers, also in those that hold the pods' namespaces.
 func (n *Node) killContainers() error {
-	if n.containerd == nil || n.containerd.died() != nil {
+	if n.containerd == nil || n.containerd.Died() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/test/controlplane"
+	"github.com/flexops/flex-registration-operator/test/process"
 )
 
 func (n *Node) startKubelet(c *controlplane.ControlPlane) error {
@@ -36,28 +36,11 @@ func (n *Node) waitReady(ctx context.Context, config *rest.Config) error {
 	}
 	var missing error
 	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
-		missing = notReady(ctx, admin)
-		return missing == nil, n.kubelet.died()
+		missing = controlplane.NodeReady(ctx, admin, Name)
+		return missing == nil, n.kubelet.Died()
 	})
 	if wait.Interrupted(err) {
-		return fmt.Errorf("the node did not become ready: %w (%w); the kubelet's last lines were:\n%s", missing, err, lastLines(n.kubelet.log))
+		return fmt.Errorf("the node did not become ready: %w (%w); the kubelet's last lines were:\n%s", missing, err, process.LastLines(n.kubelet.Log))
 	}
 	return err
-}
-
-// notReady tells what keeps pods from running.
-func notReady(ctx context.Context, admin client.Client) error {
-	node := &corev1.Node{}
-	if err := admin.Get(ctx, client.ObjectKey{Name: Name}, node); err != nil {
-		return err
-	}
-	if len(node.Spec.Taints) > 0 {
-		return fmt.Errorf("the node has taints: %v", node.Spec.Taints)
-	}
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
-			return nil
-		}
-	}
-	return fmt.Errorf("the node is not ready: %v", node.Status.Conditions)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flexops/flex-registration-operator/test/controlplane"
+	"github.com/flexops/flex-registration-operator/test/process"
 )
 
 const (
@@ -39,7 +40,7 @@ type Node struct {
 	logDir string
 	cgroup string
 
-	containerd, kubelet *process
+	containerd, kubelet *process.Process
 
 	stop    sync.Once
 	stopErr error
@@ -91,7 +92,7 @@ func (n *Node) start(ctx context.Context, c *controlplane.ControlPlane, tarballs
 // Stop ends the kubelet, all containers at once, and containerd. The control plane goes after it: an API server
 // waits for requests that pods have under way. The node's files vanish with the namespaces.
 func (n *Node) Stop() error {
-	n.stop.Do(func() { n.stopErr = errors.Join(n.kubelet.stop(), n.killContainers(), n.containerd.stop()) })
+	n.stop.Do(func() { n.stopErr = errors.Join(stop(n.kubelet), n.killContainers(), stop(n.containerd)) })
 	return n.stopErr
 }
 
