@@ -237,23 +237,26 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 			}
 		}
 		progress := gateway.Progress(d)
-		var err error
-		if since := o.Record.Revert.Since; !since.IsZero() {
-			if progress.RevertedPods, err = gateway.OldPods(ctx, r.APIReader, d, since, o.SecretChanged); err != nil {
-				return err
-			}
+		begun, rolled := rollout.Begun(uid)
+		undone, since := !rollout.Done(uid), o.Record.Revert.Since
+		unannotated := undone && progress.Annotation != rollout.Annotation()
+		stuck := undone && rolled && !progress.Complete && (progress.Failed || o.RolloutTimeout > 0 && !r.Clock.Now().Before(begun.Add(o.RolloutTimeout)))
+		if since.IsZero() && !unannotated && !stuck {
+			o.Deployments = append(o.Deployments, progress)
+			continue
 		}
-		if !rollout.Done(uid) && progress.Annotation != rollout.Annotation() {
-			if progress.OldPods, err = gateway.OldPods(ctx, r.APIReader, d, time.Time{}, rollout.Published); err != nil {
-				return err
-			}
+		pods, err := gateway.Pods(ctx, r.APIReader, d)
+		if err != nil {
+			return err
 		}
-		if begun, rolled := rollout.Begun(uid); rolled && !rollout.Done(uid) && !progress.Complete &&
-			(progress.Failed || o.RolloutTimeout > 0 && !r.Clock.Now().Before(begun.Add(o.RolloutTimeout))) {
-			complaint, err := gateway.Complaints(ctx, r.APIReader, d)
-			if err != nil {
-				return err
-			}
+		if !since.IsZero() {
+			progress.RevertedPods = gateway.OldPods(pods, since, o.SecretChanged)
+		}
+		if unannotated {
+			progress.OldPods = gateway.OldPods(pods, time.Time{}, rollout.Published)
+		}
+		if stuck {
+			complaint := gateway.Complaints(pods, d)
 			for _, says := range []string{complaint.Reason, anypoint.Scrub(complaint.Output)} {
 				if says != "" {
 					progress.Message += "; " + says

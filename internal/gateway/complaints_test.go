@@ -46,7 +46,8 @@ func TestComplaints(t *testing.T) {
 			for _, p := range c.pods {
 				b = b.WithObjects(p)
 			}
-			got, err := Complaints(t.Context(), b.Build(), d)
+			pods, err := Pods(t.Context(), b.Build(), d)
+			got := Complaints(pods, d)
 			if err != nil || !strings.Contains(got.Reason, c.reason) || (c.reason == "") != (got.Reason == "") || got.Output != c.output {
 				t.Errorf("%+v, %v; want %q, %q", got, err, c.reason, c.output)
 			}

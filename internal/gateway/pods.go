@@ -14,6 +14,19 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
+// Pods lists the pods that a Deployment selects.
+func Pods(ctx context.Context, r client.Reader, d *appsv1.Deployment) ([]corev1.Pod, error) {
+	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
+	if err != nil {
+		return nil, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		return nil, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return pods.Items, nil
+}
+
 // PodProblem says what keeps a pod from starting, as far as the pod says so itself.
 func PodProblem(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
@@ -47,32 +60,24 @@ type Complaint struct {
 	Output string
 }
 
-// Complaints looks at the pods that a Deployment's present template has made, for the first that has something to
+// Complaints looks at those of a Deployment's pods that its present template has made, for the first that has something to
 // complain of.
-func Complaints(ctx context.Context, r client.Reader, d *appsv1.Deployment) (Complaint, error) {
-	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-	if err != nil {
-		return Complaint{}, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
-	}
-	var pods corev1.PodList
-	if err := r.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
-		return Complaint{}, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
-	}
+func Complaints(pods []corev1.Pod, d *appsv1.Deployment) Complaint {
 	var first Complaint
-	for i := range pods.Items {
-		pod := &pods.Items[i]
+	for i := range pods {
+		pod := &pods[i]
 		if !pod.DeletionTimestamp.IsZero() || pod.Annotations[v1alpha1.AnnotationRegistration] != Annotation(d) {
 			continue
 		}
 		c := complaint(pod)
 		if c.Output != "" {
-			return c, nil
+			return c
 		}
 		if first.Reason == "" {
 			first = c
 		}
 	}
-	return first, nil
+	return first
 }
 
 func complaint(pod *corev1.Pod) Complaint {

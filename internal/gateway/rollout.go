@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -83,24 +82,16 @@ const (
 	restartedMargin = 2 * time.Minute
 )
 
-// OldPods counts the Deployment's pods that may run, now or later, with what the Secret held before it was written; if
-// since is not zero, only with what it held from then on. Those that have ended, or are on their way out, don't count.
-func OldPods(ctx context.Context, r client.Reader, d *appsv1.Deployment, since, written time.Time) (int, error) {
-	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-	if err != nil {
-		return 0, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
-	}
-	var pods corev1.PodList
-	if err := r.List(ctx, &pods, client.InNamespace(d.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
-		return 0, fmt.Errorf("listing the pods of Deployment %s/%s: %w", d.Namespace, d.Name, err)
-	}
+// OldPods counts the pods that may run, now or later, with what the Secret held before it was written; if since is not
+// zero, only with what it held from then on. Those that have ended, or are on their way out, don't count.
+func OldPods(pods []corev1.Pod, since, written time.Time) int {
 	old := 0
-	for i := range pods.Items {
-		if mayHoldOld(&pods.Items[i], since, written) {
+	for i := range pods {
+		if mayHoldOld(&pods[i], since, written) {
 			old++
 		}
 	}
-	return old, nil
+	return old
 }
 
 // clockSkew is how much the clocks of nodes and of the API server may differ.
