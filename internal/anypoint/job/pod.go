@@ -76,11 +76,12 @@ func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, h
 		labels = map[string]string{}
 	}
 	maps.Copy(labels, sidecarsOffLabels)
-	maps.Copy(labels, map[string]string{LabelFlexRegistration: a.fr.Name, LabelComponent: ComponentRenewal, labelManagedBy: managedBy})
+	meta := a.meta(a.intent.Job)
+	maps.Copy(labels, meta.Labels)
+	labels[LabelComponent] = ComponentRenewal
 	annotations := maps.Clone(sidecarsOffAnnotations)
 	maps.Copy(annotations, undisturbed)
 	gateways := template(a.gateway)
-	meta := a.meta(a.intent.Job)
 	meta.Labels = labels
 	return &batchv1.Job{ObjectMeta: meta, Spec: batchv1.JobSpec{
 		BackoffLimit:          ptr.To[int32](0),

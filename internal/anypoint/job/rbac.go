@@ -24,7 +24,7 @@ import (
 // applyRBAC makes, or mends, what lets the pods of a FlexRegistration update its handoff Secret, and nothing else.
 func (a *attempt) applyRBAC(ctx context.Context) error {
 	name, namespace := HandoffName(a.fr.Name), a.fr.Namespace
-	labels := map[string]string{LabelFlexRegistration: a.fr.Name, labelManagedBy: managedBy}
+	labels := a.meta(name).Labels
 	owner := metav1ac.OwnerReference().WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind("FlexRegistration").WithName(a.fr.Name).WithUID(a.fr.UID)
 	for _, each := range []struct {
 		kind   string

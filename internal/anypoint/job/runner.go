@@ -15,7 +15,9 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -177,7 +179,7 @@ func (a *attempt) pending(message string, stuck bool, after time.Duration) *anyp
 
 // removeEarlier removes the Jobs of earlier attempts, the last of which was kept for its logs.
 func (a *attempt) removeEarlier(ctx context.Context) error {
-	jobs, err := a.jobs(ctx, a.fr)
+	jobs, err := a.owned(ctx, a.fr, &batchv1.JobList{})
 	if err != nil {
 		return err
 	}
@@ -238,43 +240,28 @@ func (r *Runner) Leftovers(ctx context.Context, fr *v1alpha1.FlexRegistration, o
 
 // made is what the renewals of a FlexRegistration have made, from the cache: Jobs, and the metadata of Secrets.
 func (r *Runner) made(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]client.Object, error) {
-	secrets, err := r.secrets(ctx, fr)
+	secrets := &metav1.PartialObjectMetadataList{}
+	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	found, err := r.owned(ctx, fr, secrets)
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := r.jobs(ctx, fr)
-	return append(secrets, jobs...), err
+	jobs, err := r.owned(ctx, fr, &batchv1.JobList{})
+	return append(found, jobs...), err
 }
 
-// secrets are the metadata, from the cache, of those that the renewals of a FlexRegistration have made.
-func (r *Runner) secrets(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]client.Object, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+// owned lists, from the cache, what the renewals of a FlexRegistration have made of one kind.
+func (r *Runner) owned(ctx context.Context, fr *v1alpha1.FlexRegistration, list client.ObjectList) (found []client.Object, err error) {
 	if err := r.Cache.List(ctx, list, client.InNamespace(fr.Namespace), client.MatchingLabels{LabelFlexRegistration: fr.Name}); err != nil {
-		return nil, fmt.Errorf("listing the Secrets of renewals: %w", err)
+		return nil, fmt.Errorf("listing what the renewals of FlexRegistration %s/%s have made (%T): %w", fr.Namespace, fr.Name, list, err)
 	}
-	var found []client.Object
-	for i := range list.Items {
-		if metav1.IsControlledBy(&list.Items[i], fr) { // Anybody can write a label on anything.
-			found = append(found, &list.Items[i])
+	err = meta.EachListItem(list, func(item runtime.Object) error {
+		if object, ok := item.(client.Object); ok && metav1.IsControlledBy(object, fr) { // Anybody can write a label on anything.
+			found = append(found, object)
 		}
-	}
-	return found, nil
-}
-
-// jobs are those, from the cache, that the renewals of a FlexRegistration have made.
-func (r *Runner) jobs(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]client.Object, error) {
-	var list batchv1.JobList
-	if err := r.Cache.List(ctx, &list, client.InNamespace(fr.Namespace), client.MatchingLabels{LabelFlexRegistration: fr.Name}); err != nil {
-		return nil, fmt.Errorf("listing the Jobs of renewals: %w", err)
-	}
-	var found []client.Object
-	for i := range list.Items {
-		if metav1.IsControlledBy(&list.Items[i], fr) {
-			found = append(found, &list.Items[i])
-		}
-	}
-	return found, nil
+		return nil
+	})
+	return found, err
 }
 
 // Remove deletes objects, and the pods of Jobs after them. What has been made anew under the same name stays.
