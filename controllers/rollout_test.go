@@ -31,6 +31,16 @@ func (s *scene) renewByHand() {
 	s.put(operator.SecretName, map[string][]byte{"registration.yaml": fresh.File})
 }
 
+// renewedScene is a gateway that has been renewed and rolled, and what its Secret held before.
+func renewedScene(ctx context.Context) (s *scene, old map[string][]byte) {
+	GinkgoHelper()
+	s = newScene(ctx, 10*day)
+	old = s.secret(operator.SecretName).Data
+	s.create()
+	s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	return s, old
+}
+
 var _ = Describe("Rolling out", func() {
 	It("rolls what somebody else has put into the Secret, without renewing", func(ctx context.Context) {
 		s := newScene(ctx, 300*day)
@@ -47,10 +57,7 @@ var _ = Describe("Rolling out", func() {
 	})
 
 	It("restores the newest registration, says who had put an older one back, and rolls the pods that came up with that", func(ctx context.Context) {
-		s := newScene(ctx, 10*day)
-		old := s.secret(operator.SecretName).Data
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s, old := renewedScene(ctx)
 		renewed := s.certificate()
 
 		By("as an upgrade does that changes the image, too")
@@ -70,10 +77,7 @@ var _ = Describe("Rolling out", func() {
 	})
 
 	It("fights nobody for ever, and says how to end it", func(ctx context.Context) {
-		s := newScene(ctx, 10*day)
-		old := s.secret(operator.SecretName).Data
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s, old := renewedScene(ctx)
 		renewed := s.certificate()
 		for range 3 {
 			// Times in managed fields have seconds.
@@ -98,10 +102,7 @@ var _ = Describe("Rolling out", func() {
 	})
 
 	It("restores nothing while it is suspended", func(ctx context.Context) {
-		s := newScene(ctx, 10*day)
-		old := s.secret(operator.SecretName).Data
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s, old := renewedScene(ctx)
 		renewed := s.certificate()
 		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
 		s.eventually(v1alpha1.ConditionReady, "True/Suspended")
@@ -542,10 +543,7 @@ var _ = Describe("Reverts", func() {
 	})
 
 	It("rolls the pods that came up while nobody restored anything, whoever puts the newest back", func(ctx context.Context) {
-		s := newScene(ctx, 10*day)
-		old := s.secret(operator.SecretName).Data
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s, old := renewedScene(ctx)
 		renewed := s.secret(operator.SecretName).Data
 		s.editRecord(func(state map[string]any) {
 			now := clk.Now().UTC().Format(time.RFC3339)
@@ -577,10 +575,7 @@ var _ = Describe("Reverts", func() {
 	})
 
 	It("says that the Secret is immutable where an old registration was put back in one", func(ctx context.Context) {
-		s := newScene(ctx, 10*day)
-		old := s.secret(operator.SecretName).Data
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s, old := renewedScene(ctx)
 		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
 		s.eventually(v1alpha1.ConditionReady, "True/Suspended")
 		Expect(admin.Delete(ctx, s.secret(operator.SecretName))).To(Succeed())
