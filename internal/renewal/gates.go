@@ -117,15 +117,11 @@ func outsideWindow(o Observation, base Decision, now time.Time) *Decision {
 	}
 	d := untilWindow(o, base, a)
 	// Waiting may take weeks, in which what is wrong with the last rollout must not be hidden.
-	idle := base
-	idle.Due = false
-	for _, rule := range []func(Observation, Decision, time.Time) *Decision{rolling, rolloutFailed, restartRequired} {
-		if rollout := rule(o, idle, now); rollout != nil && d.State == WaitingForWindow {
-			if rollout.At.IsZero() || base.Start.Before(rollout.At) {
-				rollout.At = base.Start
-			}
-			return rollout
+	if rollout := rolloutGoingOn(o, now); rollout != nil && d.State == WaitingForWindow {
+		if rollout.At.IsZero() || base.Start.Before(rollout.At) {
+			rollout.At = base.Start
 		}
+		return rollout
 	}
 	return d
 }

@@ -124,9 +124,18 @@ func restartRequired(o Observation, _ Decision, _ time.Time) *Decision {
 
 // RolloutState says how the rollout to the registration in the gateway's Secret stands; nil where it is complete.
 func RolloutState(o Observation, now time.Time) *Finding {
+	d := rolloutGoingOn(o, now)
+	if d == nil {
+		return nil
+	}
+	return &Finding{State: d.State, Message: d.Message}
+}
+
+// rolloutGoingOn is what would be decided of the rollout if no renewal were due; nil where it is complete.
+func rolloutGoingOn(o Observation, now time.Time) *Decision {
 	for _, rule := range []func(Observation, Decision, time.Time) *Decision{unrolled, rolling, rolloutFailed, restartRequired} {
 		if d := rule(o, Decision{}, now); d != nil {
-			return &Finding{State: d.State, Message: d.Message}
+			return d
 		}
 	}
 	return nil
