@@ -273,7 +273,7 @@ type FlexRegistrationStatus struct {
 	// +optional
 	FailedAttempts int32 `json:"failedAttempts,omitempty"`
 
-	// nextAttemptTime is when a failed renewal is tried again, at the latest.
+	// nextAttemptTime is when a renewal that failed, or waits for a window, is tried at the latest.
 	// +optional
 	NextAttemptTime *metav1.Time `json:"nextAttemptTime,omitempty"`
 
