@@ -20,6 +20,7 @@ const redacted = "[redacted]"
 // confidential finds what must not be shown, whosever it is, and keeps its first group.
 var confidential = []*regexp.Regexp{
 	regexp.MustCompile(`()-----BEGIN [^-]*-----.*?(-----END [^-]*-----|$)`),
+	regexp.MustCompile(`()^.*-----END [^-]*-----`), // whose beginning is missing
 	// JSON Web Tokens begin with an encoded {".
 	regexp.MustCompile(`()eyJ[A-Za-z0-9+/=_-]+(\.[A-Za-z0-9+/=_-]*)+`),
 	// Runs that may be part of a key or a token. A UUID or a host's label is shorter.
@@ -48,9 +49,15 @@ func scrub(output string, credentials Credentials) string {
 	return cut(line, maxLine)
 }
 
-// Scrub makes one line of at most 200 bytes out of what a gateway's container printed, without PEM, tokens and control
-// characters; "" where there is none.
-func Scrub(output string) string { return cut(redact(output, Credentials{}), maxLine) }
+// LastWords makes one line of at most 200 bytes out of the end of what a gateway's container printed, without PEM, tokens
+// and control characters; "" where there is none.
+func LastWords(output string) string {
+	line := redact(output, Credentials{})
+	if len(line) > maxLine {
+		line = "…" + strings.ToValidUTF8(line[len(line)-maxLine+len("…"):], "")
+	}
+	return line
+}
 
 // redact makes one line out of a text, without credentials, PEM, tokens and control characters.
 func redact(text string, credentials Credentials) string {

@@ -118,6 +118,30 @@ func TestScrub(t *testing.T) {
 	}
 }
 
+func TestLastWords(t *testing.T) {
+	for name, c := range map[string]struct{ output, want string }{ // want "": its end
+		"nothing":             {"\n ", ""},
+		"one line":            {"panic: it failed\n", "panic: it failed"},
+		"the end of many":     {strings.Repeat("all is well\n", 100) + "panic: it failed\n", ""},
+		"PEM":                 {"started\n" + testPEM + "panic", "started [redacted] panic"},
+		"the end of a PEM":    {testPEM[len(testPEM)-60:] + "panic", "[redacted] panic"},
+		"a header":            {"Authorization: Basic YTpi\npanic", "Authorization: [redacted] panic"},
+		"long, other scripts": {strings.Repeat("失敗", 100), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := LastWords(c.output)
+			NewWithT(t).Expect(len(got)).To(BeNumerically("<=", maxLine))
+			if c.want == "" && oneLine(c.output) != "" {
+				NewWithT(t).Expect(got).To(HavePrefix("…"))
+				NewWithT(t).Expect(utf8.ValidString(got)).To(BeTrue())
+				NewWithT(t).Expect(oneLine(c.output)).To(HaveSuffix(strings.TrimPrefix(got, "…")))
+				return
+			}
+			NewWithT(t).Expect(got).To(Equal(c.want))
+		})
+	}
+}
+
 func TestScrubIsQuickAndSmall(t *testing.T) {
 	g := NewWithT(t)
 	c := parseCredentials(t, "username", "a", "password", "e")
