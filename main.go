@@ -65,6 +65,7 @@ type options struct {
 	flexctl                 string
 	jobs                    job.Config
 	maxConcurrent           int
+	maxFailedRollouts       int
 	leaderElect             bool
 	leaderElectionNamespace string
 	metricsAddress          string
@@ -110,7 +111,8 @@ func flags(o *options) *pflag.FlagSet {
 	f.StringVar(&o.flexctl, "flexctl", "flexctl", "The flexctl program that renews: a path, or a name on the PATH.")
 
 	f = sets.FlagSet("Controller")
-	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals run, at once. Renewals with credentials that are not known to be good run one after another.")
+	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals with their rollouts are under way, at once; the most urgent begin first. Renewals with credentials that are not known to be good run one after another.")
+	f.IntVar(&o.maxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
 	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
@@ -205,7 +207,7 @@ func run(arguments []string) error {
 	reconciler.Clock = clock.RealClock{}
 	reconciler.AnypointHosts = o.anypointHosts
 	reconciler.Identity = hostname + "_" + uuid.NewString()
-	reconciler.MaxConcurrent = o.maxConcurrent
+	reconciler.MaxConcurrent, reconciler.MaxFailedRollouts = o.maxConcurrent, o.maxFailedRollouts
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}

@@ -52,8 +52,21 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 		return r.observeDeployments(ctx, o)
 	case renewal.StepRoll:
 		return r.roll(ctx, o, d.Deployment)
+	case renewal.StepFail:
+		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.RolloutFailed(d.Problem, r.Clock.Now()) })
+	case renewal.StepRetry:
+		if err := r.save(ctx, o, o.record, renewal.Record.Retried); err != nil {
+			return err
+		}
+		return r.observeDeployments(ctx, o)
 	case renewal.StepComplete:
 		return r.complete(ctx, o, d.Deployment)
+	case renewal.StepPin:
+		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Pinned(d.Pin) }); err != nil {
+			return err
+		}
+		r.event(o.flexRegistration, corev1.EventTypeNormal, "Pinned", "Pin", "%s", d.Message)
+		return nil
 	default:
 		return fmt.Errorf("there is no step %q", d.Step)
 	}
@@ -87,7 +100,7 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 }
 
 func (r *Reconciler) publish(ctx context.Context, o *observation) error {
-	secret, parsed, err := gateway.Publish(ctx, r.Client, r.APIReader, o.secret, o.gateway.Key, o.record.Newest)
+	secret, parsed, err := gateway.Publish(ctx, r.Client, r.APIReader, o.secret, o.gateway.Key, o.record.Desired())
 	if err != nil {
 		return err
 	}
@@ -127,7 +140,7 @@ func (r *Reconciler) complete(ctx context.Context, o *observation, name string) 
 		uid = undone[i].UID
 	}
 	last := len(undone) <= 1
-	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.RolledOut(uid, last) }); err != nil {
+	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.RolledOut(uid, last, r.Clock.Now()) }); err != nil {
 		return err
 	}
 	if last && uid != "" {

@@ -21,6 +21,9 @@ type claims struct {
 	most  int
 	// waiting are the FlexRegistrations that wait for their turn.
 	waiting map[types.NamespacedName]waiting
+	// trier is the one that renews although the fleet is paused, triedAt since when.
+	trier   types.NamespacedName
+	triedAt time.Time
 	// tried are the versions of credentials that Anypoint has accepted; refusals are those of the others.
 	tried    map[string]bool
 	refusals map[string]refusal
@@ -44,56 +47,77 @@ type refusal struct {
 	until time.Time
 }
 
-// turn is that of a FlexRegistration which renews. A renewal in a Job keeps it from one look to the next, so it ends by
-// itself, should nobody look any more.
+// turn is that of a FlexRegistration which renews, or whose gateway is rolled. It is kept from one look to the next, so it
+// ends by itself, should nobody look any more.
 type turn struct {
 	// version is that of the credentials, "" where they are known to be good.
 	version string
 	until   time.Time
 }
 
-// waiting is that of a FlexRegistration with a spec of some generation.
+// waiting is that of a FlexRegistration with a spec of some generation, whose certificate expires at a time. It asked for
+// its turn at another for the last time.
 type waiting struct {
-	version    string
-	generation int64
+	version        string
+	generation     int64
+	expires, asked time.Time
 }
 
-// takeTurn lets a few renewals run at a time, and only one with credentials that nobody knows yet to be good: refused ones
-// are to be tried once, and not by every gateway that shares them. It returns false where a FlexRegistration has to wait.
-func (c *claims) takeTurn(version string, by types.NamespacedName, generation int64, now time.Time) bool {
+// turnTime is how long a rollout keeps others from their turn.
+const turnTime = time.Hour
+
+// takeTurn lets a few renewals and their rollouts run at a time, the most urgent first, and only one with credentials that
+// nobody knows yet to be good: refused ones are to be tried once, and not by every gateway that shares them. It returns
+// false where a FlexRegistration has to wait.
+func (c *claims) takeTurn(by types.NamespacedName, w waiting, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tried[version] {
-		version = ""
-	}
-	if c.busy(version, by, now) {
-		c.waiting[by] = waiting{version, generation}
+	w.asked = now
+	if c.busy(by, w, now) {
+		c.waiting[by] = w
 		return false
 	}
 	delete(c.waiting, by)
-	c.turns[by] = turn{version, now.Add(job.Hold)}
+	c.turns[by] = turn{c.untried(w.version), now.Add(job.Hold)}
 	return true
 }
 
-// keepTurn gives a turn to a renewal that goes on already, whoever else has one.
-func (c *claims) keepTurn(version string, by types.NamespacedName, now time.Time) {
+// untried is a version of credentials, "" where it is known to be good.
+func (c *claims) untried(version string) string {
+	if c.tried[version] {
+		return ""
+	}
+	return version
+}
+
+// keepTurn gives a turn to what goes on already, whoever else has one.
+func (c *claims) keepTurn(version string, by types.NamespacedName, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiting, by)
-	if _, has := c.turns[by]; !has {
-		c.turns[by] = turn{version, now.Add(job.Hold)}
-	}
+	c.turns[by] = turn{c.untried(version), until}
 }
 
-// busy says that there is no turn for a FlexRegistration.
-func (c *claims) busy(version string, by types.NamespacedName, now time.Time) bool {
-	running := 0
+// busy says that there is no turn for a FlexRegistration: too many have one, or would have it first.
+func (c *claims) busy(by types.NamespacedName, w waiting, now time.Time) bool {
+	running, trying := 0, map[string]bool{}
 	for of, t := range c.turns {
-		if of == by || !now.Before(t.until) {
-			continue
+		if of != by && now.Before(t.until) {
+			running++
+			trying[t.version] = true
 		}
-		if running++; version != "" && t.version == version {
-			return true
+	}
+	version := c.untried(w.version)
+	if version != "" && trying[version] {
+		return true
+	}
+	for of, other := range c.waiting {
+		first := other.expires.Before(w.expires) && now.Before(other.asked.Add(3*turnCheck))
+		if theirs := c.untried(other.version); of != by && first && (theirs == "" || !trying[theirs]) {
+			running++
+			if theirs != "" && theirs == version {
+				return true
+			}
 		}
 	}
 	return running >= c.most
@@ -122,14 +146,27 @@ func (c *claims) mustWait(fr types.NamespacedName, generation int64, now time.Ti
 	if !waits {
 		return false
 	}
-	if c.tried[w.version] {
-		w.version = ""
-	}
-	if w.generation == generation && c.busy(w.version, fr, now) {
+	w.asked = now
+	c.waiting[fr] = w
+	if w.generation == generation && c.busy(fr, w, now) {
 		return true
 	}
 	delete(c.waiting, fr)
 	return false
+}
+
+// trial lets one FlexRegistration a day through while the fleet is paused. It returns when one was let through for the
+// last time, as others tell, or, where this is not the one that is, as this process knows.
+func (c *claims) trial(by types.NamespacedName, last, now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trier != by && c.triedAt.After(last) {
+		last = c.triedAt
+	}
+	if !now.Before(last.Add(24 * time.Hour)) {
+		c.trier, c.triedAt = by, now
+	}
+	return last
 }
 
 // claim notes that a FlexRegistration renews a certificate and returns it, or the one that has claimed it before.

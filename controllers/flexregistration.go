@@ -50,10 +50,14 @@ type Reconciler struct {
 	AnypointHosts []string
 	// Identity names this process in records.
 	Identity string
-	// MaxConcurrent is how many gateways are worked on at once.
-	MaxConcurrent int
+	// MaxConcurrent is how many gateways are worked on at once, MaxFailedRollouts how many rollouts in a row may fail
+	// before renewals pause that are not urgent; 0 for any number.
+	MaxConcurrent     int
+	MaxFailedRollouts int
 
-	claims *claims
+	claims    *claims
+	recalling sync.Mutex
+	recalled  bool
 	// clusters are identities by namespace; by FlexRegistration, failures count the errors in a row, and written is
 	// the resource version of the status that was written last.
 	clusters sync.Map
@@ -134,6 +138,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			return ctrl.Result{}, err
 		}
 		r.failures.Delete(request.NamespacedName)
+		switch d.State {
+		case renewal.Renewing, v1alpha1.ReasonJobPending:
+		case renewal.RollingOut:
+			r.claims.keepTurn("", request.NamespacedName, o.Record.Rollout.Started.Add(turnTime))
+		default:
+			r.claims.endTurn(request.NamespacedName)
+		}
 		return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
@@ -216,6 +227,9 @@ func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (str
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.claims = newClaims(r.MaxConcurrent)
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
+		return fmt.Errorf("indexing FlexRegistrations: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, pausedIndex, indexPaused); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}
 	if err := mgr.Add(recordCleaner{r}); err != nil {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"math"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -46,7 +50,10 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,
 		RolloutTimeout: ptr.Deref(fr.Spec.Rollout.Timeout, zero).Duration,
+		Settle:         ptr.Deref(fr.Spec.Rollout.Settle, metav1.Duration{Duration: renewal.DefaultSettle}).Duration,
 		RenewRequest:   fr.Annotations[v1alpha1.AnnotationRenew],
+		Pin:            fr.Spec.Pin,
+		Jitter:         jitter(fr.UID),
 	}}
 	o.observeWindows()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -62,6 +69,13 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		}
 	}
 	return o, nil
+}
+
+// jitter is a number from 0 to 1 that belongs to an object.
+func jitter(uid types.UID) float64 {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(uid))
+	return float64(hash.Sum32()) / math.MaxUint32
 }
 
 // observeWindows reads when a renewal may start.
@@ -144,11 +158,11 @@ func standing(current *registration.Registration, record *gateway.Record) renewa
 	}
 	c := current.Certificate()
 	switch {
-	case c.Fingerprint == record.Newest.Certificate().Fingerprint:
+	case c.Fingerprint == record.Desired().Certificate().Fingerprint:
 		return renewal.Same
 	case current.AgentID() != record.Newest.AgentID():
 		return renewal.Reregistered // Also where it was registered so before: nothing of it can be merged.
-	case record.Previous != nil && c.Fingerprint == record.Previous.Certificate().Fingerprint:
+	case c.Fingerprint == record.Record.Newest.Fingerprint, c.Fingerprint == record.Record.Previous.Fingerprint:
 		return renewal.Older
 	case c.NewerThan(record.Newest.Certificate()):
 		return renewal.Newer
@@ -223,48 +237,51 @@ func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error
 	return err
 }
 
-// observeDeployments says how far the Deployments are. Those that don't carry the pending rollout's annotation are judged
-// by their pods; where they should carry it, the cache may only be behind.
+// observeDeployments says how far the Deployments are. Pods are only listed where one of them is in doubt: while it is
+// rolled, and after something was put back. One that should carry the pending rollout's annotation and doesn't is read
+// live, since the cache may be behind.
 func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) error {
 	o.Deployments = nil
-	rollout := o.Record.Rollout
+	rollout, revertedSince := o.Record.Rollout, o.Record.Revert.Since
 	for i := range o.gateway.Deployments {
 		d := &o.gateway.Deployments[i]
 		uid := string(d.UID)
-		if _, begun := rollout.Begun(uid); begun && !rollout.Done(uid) && gateway.Annotation(d) != rollout.Annotation() {
+		_, begun := rollout.Begun(uid)
+		undone := !rollout.Done(uid)
+		if begun && undone && gateway.Annotation(d) != rollout.Annotation() {
 			if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
 				return fmt.Errorf("getting Deployment %s/%s: %w", d.Namespace, d.Name, err)
 			}
 		}
 		progress := gateway.Progress(d)
-		begun, rolled := rollout.Begun(uid)
-		undone, since := !rollout.Done(uid), o.Record.Revert.Since
-		unannotated := undone && progress.Annotation != rollout.Annotation()
-		stuck := undone && rolled && !progress.Complete && (progress.Failed || o.RolloutTimeout > 0 && !r.Clock.Now().Before(begun.Add(o.RolloutTimeout)))
-		if since.IsZero() && !unannotated && !stuck {
-			o.Deployments = append(o.Deployments, progress)
-			continue
-		}
-		pods, err := gateway.Pods(ctx, r.APIReader, d)
-		if err != nil {
-			return err
-		}
-		if !since.IsZero() {
-			progress.RevertedPods = gateway.OldPods(pods, since, o.SecretChanged)
-		}
-		if unannotated {
-			progress.OldPods = gateway.OldPods(pods, time.Time{}, rollout.Published)
-		}
-		if stuck {
-			complaint := gateway.Complaints(pods, d)
-			for _, says := range []string{complaint.Reason, anypoint.Scrub(complaint.Output)} {
-				if says != "" {
-					progress.Message += "; " + says
-				}
+		if undone || !revertedSince.IsZero() {
+			pods, err := gateway.Pods(ctx, r.APIReader, d)
+			if err != nil {
+				return err
+			}
+			if !revertedSince.IsZero() {
+				progress.RevertedPods = gateway.OldPods(pods, revertedSince, o.SecretChanged)
+			}
+			if undone {
+				progress.OldPods = gateway.OldPods(pods, time.Time{}, rollout.Published)
+			}
+			if undone && begun {
+				upSince, unstable := gateway.Stability(pods, d, o.gateway.SecretName, r.Clock.Now())
+				progress.UpSince, progress.Unstable = upSince, told(unstable)
+				progress.Complaint = told(gateway.Complaints(pods, d))
 			}
 		}
 		o.Deployments = append(o.Deployments, progress)
 	}
 	o.deploymentsRead = true
 	return nil
+}
+
+// told is a complaint in words that may be shown.
+func told(c gateway.Complaint) string {
+	text := c.Reason
+	if output := anypoint.LastWords(c.Output); output != "" {
+		text += "; " + output
+	}
+	return text
 }

@@ -23,17 +23,20 @@ import (
 )
 
 // errBusy says that a renewal has to wait for its turn.
-var errBusy = errors.New("another one tries the same credentials for the first time, or as many as may run at a time (--max-concurrent) do")
+var errBusy = errors.New("another one tries the same credentials for the first time, or as many renewals and rollouts are under way as may be (--max-concurrent), or more urgent ones come first")
 
 // renew claims the certificate, asks the platform, and records the answer. A renewal that goes on in a Job is followed
 // without a new claim; its answer may be an *anypoint.Pending.
 func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 	self := client.ObjectKeyFromObject(o.flexRegistration)
+	if err := r.recallTurns(ctx); err != nil {
+		return err
+	}
 	begins := !o.Resumable
 	if !begins {
-		r.claims.keepTurn(o.Record.Intent.Credentials, self, r.Clock.Now())
+		r.claims.keepTurn(o.Record.Intent.Credentials, self, r.Clock.Now().Add(job.Hold))
 		r.claims.claim(o.Record.Intent.Fingerprint, self)
-	} else if !r.claims.takeTurn(o.Credentials, self, o.generation, r.Clock.Now()) {
+	} else if !r.claims.takeTurn(self, waiting{version: o.Credentials, generation: o.generation, expires: o.ServingUntil()}, r.Clock.Now()) {
 		return errBusy
 	} else if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
 		r.claims.endTurn(self)
@@ -58,14 +61,12 @@ func (r *Reconciler) renew(ctx context.Context, o *observation) error {
 		if refusesCredentials(failure.State) {
 			r.claims.refused(intent.Credentials, refusal{self.Name, failure.State, r.Clock.Now().Add(24 * time.Hour)})
 		}
-		r.claims.endTurn(self)
 		if err := r.saveOutcome(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Failed(failure, s.Newest, r.Clock.Now()) }); err != nil {
 			return err
 		}
 		return r.endJob(ctx, o, intent.Job, failure.State == renewal.State(anypoint.JobNotStarted))
 	}
 	r.claims.accepted(intent.Credentials)
-	r.claims.endTurn(self)
 	certificate := renewal.Certificate(renewed.Certificate())
 	request := o.Record.Attempts.Request
 	if err := r.saveOutcome(ctx, o, renewed, func(s renewal.Record) renewal.Record {
@@ -135,6 +136,9 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 		}
 	}()
 	if err := r.observePeers(ctx, o); err != nil {
+		return false, err
+	}
+	if err := r.observeFleet(ctx, o); err != nil {
 		return false, err
 	}
 	now := r.Clock.Now()

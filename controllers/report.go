@@ -86,7 +86,8 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		was := s.Rollout
 		s.Rollout = nil
 		if rollout := o.Record.Rollout; rollout.Sequence > 0 {
-			s.Rollout = &v1alpha1.RolloutStatus{Sequence: rollout.Sequence, Fingerprint: rollout.Fingerprint, StartTime: timeOrNil(rollout.Started), Completed: o.RolledOut()}
+			s.Rollout = &v1alpha1.RolloutStatus{Sequence: rollout.Sequence, Fingerprint: rollout.Fingerprint, StartTime: timeOrNil(rollout.Started), Completed: o.RolledOut(),
+				CompletionTime: timeOrNil(rollout.Completed), FailureTime: timeOrNil(rollout.Failed)}
 			for _, deployment := range o.Deployments {
 				s.Rollout.Deployments = append(s.Rollout.Deployments, deployment.Name)
 			}
@@ -111,8 +112,14 @@ func planned(d renewal.Decision, now time.Time) time.Time {
 	return d.RenewalTime
 }
 
-// annotate adds to RolledOut what a reader should know before the next rollout.
+// annotate adds to Renewed and RolledOut what a reader should know before the next renewal and rollout.
 func (o *observation) annotate(all []metav1.Condition) []metav1.Condition {
+	if o.secret != nil && o.Unreadable == nil {
+		if appliers := gateway.Appliers(o.secret, o.gateway.Key); len(appliers) > 0 {
+			meta.FindStatusCondition(all, v1alpha1.ConditionRenewed).Message += fmt.Sprintf("; field manager %s applies the registration in Secret %s server-side, which the API server will refuse as a conflict after a renewal: "+
+				"take the registration out of what is applied (with MuleSoft's chart: annotate the Secret with helm.sh/resource-policy=keep, then set registration.secretName to it)", strings.Join(appliers, ", "), o.gateway.SecretName)
+		}
+	}
 	if o.gateway == nil || !o.deploymentsRead {
 		return all
 	}
@@ -120,6 +127,11 @@ func (o *observation) annotate(all []metav1.Condition) []metav1.Condition {
 	for i := range o.gateway.Deployments {
 		if why := gateway.Interrupts(&o.gateway.Deployments[i]); why != "" {
 			rolledOut.Message += fmt.Sprintf("; a rollout of Deployment %s takes the gateway down: %s", o.gateway.Deployments[i].Name, why)
+		}
+	}
+	for i := range o.gateway.Deployments {
+		if why := gateway.Unguarded(&o.gateway.Deployments[i], o.gateway.SecretName); why != "" {
+			rolledOut.Message += fmt.Sprintf("; Kubernetes does not hold a rollout of Deployment %s up whose new pods fail: %s", o.gateway.Deployments[i].Name, why)
 		}
 	}
 	if len(o.gateway.Others) > 0 {
@@ -160,6 +172,8 @@ var table = map[string]row{
 	v1alpha1.ReasonNotYetValid:        {ready: notReady},
 
 	v1alpha1.ReasonWaitingForWindow:   {ready: ready},
+	v1alpha1.ReasonFleetPaused:        {ready: ready, warn: true},
+	v1alpha1.ReasonPinned:             {ready: untilDue},
 	v1alpha1.ReasonQueued:             {ready: ready, reconciling: true},
 	v1alpha1.ReasonRenewing:           {ready: ready, reconciling: true},
 	v1alpha1.ReasonJobPending:         {ready: onCourse, reconciling: true, warn: true},
@@ -178,6 +192,7 @@ var table = map[string]row{
 	v1alpha1.ReasonCredentialsIncomplete:  {ready: notReady, stalled: true},
 	v1alpha1.ReasonWindowInvalid:          {ready: notReady, stalled: true},
 	v1alpha1.ReasonNoWindowInTime:         {ready: notReady, stalled: true},
+	v1alpha1.ReasonPinUnknown:             {ready: notReady, stalled: true},
 	v1alpha1.ReasonFlexctlImageNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonRecordRefused:          {ready: notReady, stalled: true},
 	v1alpha1.ReasonClusterChanged:         {ready: notReady, stalled: true},
@@ -319,6 +334,13 @@ func trueIf(b bool) metav1.ConditionStatus {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func timeOf(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.Time
+}
 
 func timeOrNil(t time.Time) *metav1.Time {
 	if t.IsZero() {

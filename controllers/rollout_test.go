@@ -31,6 +31,18 @@ func (s *scene) renewByHand() {
 	s.put(operator.SecretName, map[string][]byte{"registration.yaml": fresh.File})
 }
 
+// publishedEarlier lets the renewed registration have been published long enough ago: a kubelet may hand out the old
+// content for ten seconds more.
+func (s *scene) publishedEarlier() {
+	GinkgoHelper()
+	s.editRecord(func(state map[string]any) {
+		rollout := state["rollout"].(map[string]any)
+		published, err := time.Parse(time.RFC3339Nano, rollout["published"].(string))
+		Expect(err).NotTo(HaveOccurred())
+		rollout["published"] = published.Add(time.Second - 10*time.Second)
+	})
+}
+
 // renewedScene is a gateway that has been renewed and rolled, and what its Secret held before.
 func renewedScene(ctx context.Context) (s *scene, old map[string][]byte) {
 	GinkgoHelper()
@@ -136,13 +148,7 @@ var _ = Describe("Rolling out", func() {
 		Expect(s.condition(v1alpha1.ConditionRolledOut)).To(Equal("False/RestartRequired"))
 		Expect(s.condition(v1alpha1.ConditionRenewed)).To(Equal("True/UpToDate"))
 		Expect(s.deployment(operator.GatewayName).Generation).To(BeEquivalentTo(1))
-		// A kubelet may hand out the old content for ten seconds more; let it have been published so long ago.
-		s.editRecord(func(state map[string]any) {
-			rollout := state["rollout"].(map[string]any)
-			published, err := time.Parse(time.RFC3339Nano, rollout["published"].(string))
-			Expect(err).NotTo(HaveOccurred())
-			rollout["published"] = published.Add(time.Second - 10*time.Second)
-		})
+		s.publishedEarlier()
 		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("False/RestartRequired"))
 		Eventually(time.Now).Should(BeTemporally(">", s.lastWritten().Add(2*time.Second)))
 		Eventually(func() error {

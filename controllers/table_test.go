@@ -91,7 +91,7 @@ func TestEveryStateAndErrorHasARow(t *testing.T) {
 		if strings.HasPrefix(state, "renewal:") || table[state] != (row{}) {
 			continue
 		}
-		g.Expect(state).To(BeElementOf("Wait", "Confirm", "Adopt", "Renew", "Publish", "Advance", "Roll", "Complete", "Tidy", "Restore", "Restored", "Note"), "a state without a row in the truth table")
+		g.Expect(state).To(BeElementOf("Wait", "Confirm", "Adopt", "Renew", "Publish", "Advance", "Roll", "Complete", "Tidy", "Restore", "Restored", "Note", "Fail", "Retry", "Pin"), "a state without a row in the truth table")
 	}
 	for class := range retries {
 		g.Expect(table).To(HaveKey(string(class)))

@@ -33,7 +33,7 @@ var concernsPeers = predicate.Funcs{
 			!equality.Semantic.DeepEqual(before.Status.Certificate, after.Status.Certificate) ||
 			!equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef) ||
 			before.Status.RefusedCredentials != after.Status.RefusedCredentials ||
-			isRenewing(before) != isRenewing(after))
+			isRenewing(before) != isRenewing(after) || outcomeChanged(before, after))
 	},
 }
 
@@ -94,8 +94,14 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 	if !ok {
 		return nil
 	}
-	var agents, neighbours v1alpha1.FlexRegistrationList
+	var agents, neighbours, paused v1alpha1.FlexRegistrationList
 	var found []reconcile.Request
+	if err := r.Client.List(ctx, &paused, client.MatchingFields{pausedIndex: "true"}); err != nil {
+		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that wait because rollouts have failed")
+	}
+	for i := range paused.Items {
+		found = append(found, requestFor(&paused.Items[i]))
+	}
 	if fr.Status.Gateway != nil {
 		if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: fr.Status.Gateway.AgentID}); err != nil {
 			log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share an agent id")

@@ -29,7 +29,12 @@ const (
 	ReasonWaitingForWindow = "WaitingForWindow"
 	// ReasonNoWindowInTime: no window opens before the certificate expires, and spec.renewal.urgentPolicy is Wait.
 	ReasonNoWindowInTime = "NoWindowInTime"
-	// ReasonQueued: a renewal is due and waits until another one with the same credentials has ended.
+	// ReasonFleetPaused: a renewal is due that is not urgent, and the last rollouts of other gateways have failed.
+	ReasonFleetPaused = "FleetPaused"
+	// ReasonPinned: spec.pin keeps a certificate from being renewed.
+	ReasonPinned = "Pinned"
+	// ReasonQueued: a renewal is due and waits until another one with the same credentials has ended, or until fewer
+	// renewals and their rollouts are under way.
 	ReasonQueued = "Queued"
 	// ReasonRenewing: a renewal has been claimed and is under way.
 	ReasonRenewing = "Renewing"
@@ -62,6 +67,8 @@ const (
 	ReasonCredentialsIncomplete = "CredentialsIncomplete"
 	// ReasonWindowInvalid: a window of spec.renewal.windows can't be read, so that none counts.
 	ReasonWindowInvalid = "WindowInvalid"
+	// ReasonPinUnknown: spec.pin names a certificate that is not recorded.
+	ReasonPinUnknown = "PinUnknown"
 	// ReasonFlexctlImageNotAllowed: there is no image with flexctl that the operator may run.
 	ReasonFlexctlImageNotAllowed = "FlexctlImageNotAllowed"
 	// ReasonRecordRefused: the Secret with the record's name was not written by the operator, or is broken.
@@ -102,7 +109,7 @@ const (
 	// ReasonUnresolvedAttempts: too many attempts ended without an answer from the platform.
 	ReasonUnresolvedAttempts = "UnresolvedAttempts"
 
-	// ReasonRolloutFailed: the gateway's new pods did not become available in time.
+	// ReasonRolloutFailed: the gateway's new pods did not become available in time, or did not stay up.
 	ReasonRolloutFailed = "RolloutFailed"
 	// ReasonRestartRequired: spec.rollout.policy is Never and pods still run with an older registration.
 	ReasonRestartRequired = "RestartRequired"

@@ -53,6 +53,14 @@ type FlexRegistrationSpec struct {
 	// +optional
 	Flexctl FlexctlSpec `json:"flexctl,omitempty,omitzero"`
 
+	// pin is the serial number of the certificate that the gateway is to have and to keep: the newest that is recorded, or
+	// the one before, to go back to it. In upper-case hexadecimal, as status.certificate.serialNumber shows it. While it is
+	// set, nothing is renewed or restored. Without it the gateway goes on with the newest.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]*$')",message="write the serial number in hexadecimal digits without separators, as status.certificate.serialNumber shows it"
+	// +optional
+	Pin string `json:"pin,omitempty"`
+
 	// suspend stops every write for this gateway: nothing is renewed, published or rolled. Its certificate is
 	// still watched and told. What Anypoint answers to a renewal that is under way is recorded, and published when
 	// suspend is removed.
@@ -219,6 +227,14 @@ type RolloutSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="write a duration from 10s to 24h in hours, minutes and seconds, such as 15m"
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// settle is how long new pods are watched after the rollout of a Deployment: if the gateway's container ends, or a pod
+	// ceases to be ready, the rollout has failed. A duration from 0s to 1h. Default: 1m.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=18
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) <= duration('1h')",message="write a duration up to 1h in hours, minutes and seconds, such as 2m"
+	// +optional
+	Settle *metav1.Duration `json:"settle,omitempty"`
 }
 
 // FlexctlSpec says what renews, where the operator renews in Jobs.
@@ -332,9 +348,15 @@ type RolloutStatus struct {
 	// startTime is when the rollout was decided.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// completed says that every replica was seen updated and available.
+	// completed says that every replica was seen updated and available, and stayed up.
 	// +optional
 	Completed bool `json:"completed,omitempty"`
+	// completionTime is when it was completed.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+	// failureTime is when new pods did not come up, or did not stay up, for the last time.
+	// +optional
+	FailureTime *metav1.Time `json:"failureTime,omitempty"`
 	// deployments names the gateway's Deployments.
 	// +listType=atomic
 	// +optional

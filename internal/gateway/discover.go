@@ -91,11 +91,15 @@ func (g *Gateway) Container() *corev1.Container {
 	if len(g.Deployments) == 0 {
 		return nil
 	}
-	pod := &g.Deployments[0].Spec.Template.Spec
+	return mounting(&g.Deployments[0].Spec.Template.Spec, g.SecretName)
+}
+
+// mounting is the container of a pod that mounts a Secret; nil where there is none.
+func mounting(pod *corev1.PodSpec, secret string) *corev1.Container {
 	for i := range pod.Containers {
 		for _, mount := range pod.Containers[i].VolumeMounts {
 			if slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
-				_, holds := mountedKey([]corev1.Volume{v}, g.SecretName)
+				_, holds := mountedKey([]corev1.Volume{v}, secret)
 				return holds && v.Name == mount.Name
 			}) {
 				return &pod.Containers[i]

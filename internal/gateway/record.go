@@ -122,6 +122,14 @@ func (r *Record) setCertificates() {
 	}
 }
 
+// Desired is the registration that the gateway is to have: the newest, unless a person has pinned the one before.
+func (r *Record) Desired() *registration.Registration {
+	if r.Previous != nil && r.Record.Desired() == r.Record.Previous {
+		return r.Previous
+	}
+	return r.Newest
+}
+
 // With returns a copy in which a registration has become the newest one.
 func (r *Record) With(newest *registration.Registration) *Record {
 	changed := *r

@@ -74,6 +74,15 @@ func Interrupts(d *appsv1.Deployment) string {
 	return ""
 }
 
+// Unguarded says why Kubernetes does not hold a rollout of the Deployment up whose new pods fail; "" if it does.
+func Unguarded(d *appsv1.Deployment, secret string) string {
+	own := mounting(&d.Spec.Template.Spec, secret)
+	if own == nil || own.ReadinessProbe != nil || d.Spec.MinReadySeconds > 0 {
+		return ""
+	}
+	return "container " + own.Name + " has no readiness probe, and minReadySeconds is 0"
+}
+
 // A kubelet may still hand out what a Secret held before it was written. A new pod gets it by the kubelet's watch, which
 // takes moments; in a pod that is there the files are renewed once a minute, give or take a half, and a container that
 // is restarted in it reads what is there.

@@ -65,6 +65,18 @@ func Writer(secret *corev1.Secret, key string) string {
 	return name
 }
 
+// Appliers names the field managers that apply the registration at a key of the Secret server-side: after somebody else has
+// changed it, the API server refuses what they apply, unless they force it.
+func Appliers(secret *corev1.Secret, key string) []string {
+	var names []string
+	for _, entry := range writers(secret, key) {
+		if entry.Operation == metav1.ManagedFieldsOperationApply {
+			names = append(names, entry.Manager)
+		}
+	}
+	return names
+}
+
 // writers are the field managers of a registration, whose second file may stand at a key of its own.
 func writers(secret *corev1.Secret, key string) []metav1.ManagedFieldsEntry {
 	var found []metav1.ManagedFieldsEntry

@@ -73,9 +73,9 @@ var (
 )
 
 // rolledOut is done with the Deployment a, the only one; rolledFirst and rolledSecond with the first ones of several.
-func rolledOut(r Record) Record    { return r.RolledOut("uid-a", true) }
-func rolledFirst(r Record) Record  { return r.RolledOut("uid-a", false) }
-func rolledSecond(r Record) Record { return rolledFirst(r).RolledOut("uid-b", false) }
+func rolledOut(r Record) Record    { return r.RolledOut("uid-a", true, noon) }
+func rolledFirst(r Record) Record  { return r.RolledOut("uid-a", false, noon) }
+func rolledSecond(r Record) Record { return rolledFirst(r).RolledOut("uid-b", false, noon) }
 
 // intent is that of a renewal in the operator's process.
 func intent(since time.Time, by string) Intent {

@@ -2,6 +2,7 @@ package renewal
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -163,6 +164,30 @@ func noWindowInTime(o Observation, base Decision) *Decision {
 		d.At, d.NextAttempt = base.Start, base.Start
 	}
 	return d
+}
+
+// paused holds renewals off that are not urgent while one rollout after another fails, wherever that is: what is wrong
+// with them is likely to be wrong here, too. One a day is let through, and what a person asks for.
+func paused(o Observation, base Decision, now time.Time) *Decision {
+	f, until := o.Fleet, o.Fleet.Last.Add(day)
+	if !base.Due || f.Most == 0 || f.Failed < f.Most || !waiting(until, now) || !now.Before(urgentFrom(o, base)) || requested(o) {
+		return nil
+	}
+	if urgent := urgentFrom(o, base); urgent.Before(until) {
+		until = urgent
+	}
+	d := wait(FleetPaused, "a renewal is due and waits until %s, since the last %d rollouts of gateways have failed, one after another%s: mend them, or suspend those that are known to fail, "+
+		"or ask for this renewal by setting the annotation gateway.flexops.dev/renew to a new value", stamp(until), f.Failed, here(f))
+	d.At, d.NextAttempt = until, until
+	return d
+}
+
+// here names the gateways that a reader of this one may know.
+func here(f Fleet) string {
+	if len(f.Here) == 0 {
+		return ""
+	}
+	return " (in this namespace: " + strings.Join(f.Here, ", ") + ")"
 }
 
 func due(o Observation, base Decision, now time.Time) *Decision {

@@ -10,12 +10,17 @@ import (
 // Observation is what was seen of one gateway in one moment.
 type Observation struct {
 	// What the FlexRegistration asks for. Before 0 stands for DefaultBefore, RolloutTimeout 0 for what the
-	// Deployments' own progress deadline says, RenewRequest "" for no request.
+	// Deployments' own progress deadline says, RenewRequest "" for no request. Pin is the serial number of the recorded
+	// certificate that is to stay, "" for the newest, which is renewed.
 	Suspended      bool
 	Before         time.Duration
 	RolloutNever   bool
 	RolloutTimeout time.Duration
+	Settle         time.Duration
 	RenewRequest   string
+	Pin            string
+	// Jitter is how much earlier than it must a renewal is due, from 0 to 1 of what there is to spread a fleet.
+	Jitter float64
 
 	// Windows say when a renewal may start, UrgentBefore how long before the expiry it starts all the same; 0 stands for
 	// DefaultUrgentBefore. UrgentWait: not even then. WindowInvalid says what is wrong with a window.
@@ -35,7 +40,10 @@ type Observation struct {
 	// Refused says that the credentials were refused for another gateway that shares them.
 	Refused *Refusal
 
-	// Certificate is the one in the gateway's Secret, Standing how it relates to the record's newest.
+	// Fleet is what the rollouts of all gateways have come to. It is only filled in where a renewal is about to start.
+	Fleet Fleet
+
+	// Certificate is the one in the gateway's Secret, Standing how it relates to the record's desired one.
 	Certificate Certificate
 	Standing    Standing
 	// SecretChanged is when the registration in the gateway's Secret was last written, by the API server's clock.
@@ -58,6 +66,17 @@ type Observation struct {
 	Deployments []Deployment
 	// RollRefused says that a Deployment could not be annotated, so that a due renewal goes before it.
 	RollRefused bool
+}
+
+// Fleet is what the last rollouts of all gateways have come to.
+type Fleet struct {
+	// Failed counts those that failed since one was successful, anywhere; Most is how many of them make renewals pause,
+	// and 0 where none do.
+	Failed, Most int
+	// Here names those of them that are in the gateway's namespace.
+	Here []string
+	// Last is when one failed, or a renewal was tried all the same, for the last time.
+	Last time.Time
 }
 
 // Finding is something that stands in the way, in the words of a condition.
@@ -85,7 +104,7 @@ type Certificate struct {
 	NotAfter     time.Time `json:"notAfter"`
 }
 
-// Standing is how the registration in the gateway's Secret relates to the newest one recorded.
+// Standing is how the registration in the gateway's Secret relates to the desired one.
 type Standing int
 
 const (
@@ -104,26 +123,30 @@ type Deployment struct {
 	Name, UID string
 	// Annotation is the value of the registration annotation on its pod template.
 	Annotation string
-	// Complete: every replica is updated and available, and no old one is left.
+	// Complete: every replica is updated and available, and no old one is left. UpSince is when the last of the new pods
+	// came up that are watched, zero where there are none.
 	Complete bool
+	UpSince  time.Time
 	// Failed: the Deployment exceeded its own progress deadline. Paused: it goes on when somebody resumes it.
 	Failed, Paused bool
-	// OldPods counts pods that may have started with an older registration. It is only filled in where the rollout is
-	// not done and the annotation is not the one of that rollout.
+	// OldPods counts pods that may have started with another registration. It is only filled in where the rollout is not
+	// done.
 	OldPods int
 	// RevertedPods counts pods that may have started with what somebody had put back. It is only filled in where that may
 	// be so.
 	RevertedPods int
-	// Message is what the Deployment says of its progress.
-	Message string
+	// Unstable says what has happened to a new pod after the rollout was complete.
+	Unstable string
+	// Message is what the Deployment says of its progress, Complaint what its new pods complain of.
+	Message, Complaint string
 }
 
-// Unpublished says that a renewed registration is recorded and was never seen in the gateway's Secret.
+// Unpublished says that the desired registration was not seen in the gateway's Secret since it is desired.
 func (o Observation) Unpublished() bool { return o.Standing == Older && o.Record.unrolled() }
 
 // RolledOut says that all pods run with the registration that was published last.
 func (o Observation) RolledOut() bool {
-	return (o.Record.Rollout.Sequence == 0 || o.Record.Rollout.Completed) && o.Undone() == nil
+	return (o.Record.Rollout.Sequence == 0 || !o.Record.Rollout.Completed.IsZero()) && o.Undone() == nil
 }
 
 // Undone are the Deployments that the rollout is not done with.
@@ -137,7 +160,7 @@ func (o Observation) Undone() []Deployment {
 	return undone
 }
 
-// Undisturbed are the UIDs of Deployments whose pods all run with the newest registration although another one had been
+// Undisturbed are the UIDs of Deployments whose pods all run with the desired registration although another one had been
 // put back meanwhile.
 func (o Observation) Undisturbed() []string {
 	var uids []string
@@ -163,15 +186,15 @@ func (o Observation) ServingUntil() time.Time {
 // held are the certificates that pods may hold beside the one in the Secret.
 func (o Observation) held() []Certificate {
 	var held []Certificate
-	if !o.Record.Rollout.Completed || !o.RolledOut() {
+	if o.Record.Rollout.Completed.IsZero() || !o.RolledOut() {
 		held = append(held, o.Record.Rollout.Held)
 	}
 	held = append(held, o.Record.Revert.Held)
 	switch {
 	case o.Record.unrolled():
-		held = append(held, o.Record.Previous)
+		held = append(held, o.Record.other())
 	case o.Standing != Same:
-		held = append(held, o.Record.Newest)
+		held = append(held, o.Record.Desired())
 	}
 	return held
 }

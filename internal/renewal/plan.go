@@ -31,8 +31,14 @@ const (
 	StepAdvance Step = "Advance"
 	// StepRoll annotates the pod template of Decision.Deployment.
 	StepRoll Step = "Roll"
+	// StepFail records that Decision.Deployment did not come up, or did not stay up: Decision.Problem.
+	StepFail Step = "Fail"
+	// StepRetry records that the rollout is tried anew.
+	StepRetry Step = "Retry"
 	// StepComplete records that Decision.Deployment is rolled out, or, where that is "", that there is none.
 	StepComplete Step = "Complete"
+	// StepPin records that the certificate with the fingerprint Decision.Pin is to stay, or, where that is "", none.
+	StepPin Step = "Pin"
 )
 
 // State is where a gateway's registration stands, and why. Its value is the reason of the Ready condition.
@@ -44,6 +50,9 @@ const (
 	Suspended          State = "Suspended"
 	Renewing           State = "Renewing"
 	Interrupted        State = "RenewalInterrupted"
+	Pinned             State = "Pinned"
+	PinUnknown         State = "PinUnknown"
+	FleetPaused        State = "FleetPaused"
 	RollingOut         State = "RollingOut"
 	Reverted           State = "Reverted"
 	Restoring          State = "Restoring"
@@ -61,8 +70,8 @@ type Decision struct {
 	Message string
 	// At is when to look again where nothing changes before.
 	At time.Time
-	// Deployment is the one that StepRoll and StepComplete are about.
-	Deployment string
+	// Deployment is the one that StepRoll, StepFail and StepComplete are about; Problem is StepFail's, Pin StepPin's.
+	Deployment, Problem, Pin string
 	// NextAttempt is when a renewal that is held up is tried at the latest.
 	NextAttempt time.Time
 
@@ -84,18 +93,22 @@ var rules = []func(Observation, Decision, time.Time) *Decision{
 	excluded,
 	confirmed,
 	firstSight,
+	pinned,
+	pinReplaced,
 	adopted,
 	unpublished,
 	reverted,
 	restored,
 	unrolled,
 	rolling,
+	stays,
 	interrupted,
 	blocked,
 	refused,
 	unresolved,
 	backoff,
 	outsideWindow,
+	paused,
 	due,
 	rolloutFailed,
 	restartRequired,
@@ -106,7 +119,7 @@ var rules = []func(Observation, Decision, time.Time) *Decision{
 func Plan(o Observation, now time.Time) Decision {
 	var base Decision
 	if o.Unreadable == nil {
-		base.RenewalTime, base.Before = Schedule(o.Certificate, o.Before, o.Record.Renewed)
+		base.RenewalTime, base.Before = Schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
 		base.Due = !now.Before(base.RenewalTime) || requested(o)
 		base.Start = start(o, base, now)
 	}
@@ -212,10 +225,15 @@ func unpublished(o Observation, _ Decision, _ time.Time) *Decision {
 	if o.Unwritable != nil {
 		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
 	}
-	return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Newest.SerialNumber)
+	if found := o.Certificate.Fingerprint; found != o.Record.Newest.Fingerprint && found != o.Record.Previous.Fingerprint &&
+		o.Record.Noted(o.Certificate, o.SecretChanged).Revert != o.Record.Revert {
+		return do(StepNote, Renewing, "noting since when pods may come up with certificate %s, which nobody has recorded", o.Certificate.SerialNumber)
+	}
+	return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Desired().SerialNumber)
 }
 
-// maxContests is how often within a day the newest registration is restored.
+// maxContests is how often within a day the newest registration is restored by itself; then it is once a day, or once an
+// hour where the older one is about to expire.
 const maxContests = 3
 
 // reverted restores the newest registration: an old one would let the certificate expire after all.
@@ -227,17 +245,21 @@ func reverted(o Observation, _ Decision, now time.Time) *Decision {
 		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
 	}
 	v := o.Record.Revert
-	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(v.Last.Add(day), now) {
+	again := v.Last.Add(day)
+	if o.Certificate.NotAfter.Before(again) {
+		again = v.Last.Add(time.Hour) // It would expire meanwhile.
+	}
+	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(again, now) || requested(o) {
 		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", o.Record.Newest.SerialNumber, o.Certificate.SerialNumber)
 	}
 	if v.Since.IsZero() {
 		return do(StepNote, Reverted, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
 	}
-	d := wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s: "+
+	d := wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s, or at once, and renewed, when the annotation gateway.flexops.dev/renew is set to a new value: "+
 		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
 		"or set spec.suspend to go on with the old one",
-		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), v.Count+1, o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter), stamp(v.Last.Add(day)))
-	d.At = v.Last.Add(day)
+		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), v.Count+1, o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter), stamp(again))
+	d.At = again
 	return d
 }
 
@@ -264,6 +286,9 @@ func restored(o Observation, _ Decision, now time.Time) *Decision {
 }
 
 func scheduled(o Observation, base Decision, _ time.Time) *Decision {
+	if o.Pin != "" {
+		return wait(Pinned, "the gateway stays with certificate %s, which spec.pin names and which expires at %s: it is not renewed before spec.pin is removed", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+	}
 	if o.WindowInvalid != nil {
 		return wait(o.WindowInvalid.State, "%s; the renewal is due at %s", o.WindowInvalid.Message, stamp(base.RenewalTime))
 	}

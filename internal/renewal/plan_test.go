@@ -72,6 +72,41 @@ func TestPlan(t *testing.T) {
 		o.Certificate.NotBefore, o.Certificate.NotAfter, o.Record.Renewed = noon.Add(-lifetime), noon.Add(day), Renewed{}
 	}
 
+	// rolledAt is a gateway with one Deployment whose rollout was begun at a time and is complete.
+	rolledAt := func(at time.Time) Observation {
+		o := published(older, newest, deployment("a", newest, 1, true))
+		o.Settle, o.Record.Rollout.Started, o.Record.Rollout.Rolled = time.Minute, at, []Rolled{{UID: "uid-a", At: at}}
+		return o
+	}
+	takenBack := func(o *Observation) { o.Deployments[0].Annotation = "" }
+	incomplete := func(o *Observation) { o.Deployments[0].Complete = false }
+	unstable := func(o *Observation) { o.Deployments[0].Unstable = "it crashes" }
+	up := func(ago time.Duration) func(*Observation) {
+		return func(o *Observation) { o.Deployments[0].UpSince = noon.Add(-ago) }
+	}
+	problem := func(ago time.Duration) func(*Observation) {
+		return record(func(r Record) Record { return r.RolloutFailed("it crashes", noon.Add(-ago)) })
+	}
+	retried := func(times int) func(*Observation) {
+		return record(func(r Record) Record { r.Rollout.Retries = times; return r })
+	}
+	pin := func(c Certificate) func(*Observation) { return func(o *Observation) { o.Pin = c.SerialNumber } }
+	pinnedTo := func(c Certificate) func(*Observation) {
+		return func(o *Observation) { o.Pin, o.Record.Pin = c.SerialNumber, c.Fingerprint }
+	}
+	// pinnedAt is a gateway that was renewed to the newest certificate, and has gone back to an older one.
+	pinnedAt := func(c Certificate) Observation {
+		o := published(c, newest).with(record(rolledOut), pinnedTo(c))
+		o.Certificate = c
+		o.Record = rolledOut(o.Record.Published(noon, noon, true))
+		return o
+	}
+	fleet := func(failed int, ago time.Duration) func(*Observation) {
+		return func(o *Observation) {
+			o.Fleet = Fleet{Failed: failed, Most: 2, Here: []string{"ingress"}, Last: noon.Add(-ago)}
+		}
+	}
+
 	renewalTime := newest.NotAfter.Add(-DefaultBefore)
 	rolling := published(older, newest, deployment("a", newest, 1, false), deployment("b", newest, 0, true))
 
@@ -131,65 +166,127 @@ func TestPlan(t *testing.T) {
 		"newer, blocked":            {o: seen(older).with(standing(Newer, newest), blocked), step: StepAdopt, state: RollingOut},
 		"registered anew":           {o: seen(newest).with(standing(Reregistered, older)), step: StepAdopt, state: RollingOut, message: "of a new registration"},
 		"rolled and taken back": {o: published(older, newest, deployment("a", newest, 1, true)).with(func(o *Observation) { o.Deployments[0].Annotation = "" }),
-			step: StepWait, state: RestartRequired, message: "was taken back and is not repeated"},
-		"restarted by somebody else":  {o: published(older, newest, deployment("a", newest, 0, true)).with(func(o *Observation) { o.Deployments[0].OldPods = 0 }), step: StepComplete, state: RollingOut, deployment: "a"},
-		"rolled but not noted":        {o: published(older, newest, deployment("a", newest, 1, false)).with(func(o *Observation) { o.Record.Rollout.Rolled = nil }), step: StepRoll, state: RollingOut, deployment: "a"},
-		"unpublished":                 {o: replaced(older, newest), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
-		"unpublished, due":            {o: replaced(older, newest).with(request("x")), step: StepPublish, state: Renewing},
-		"unpublished, blocked":        {o: replaced(older, newest).with(blocked), step: StepPublish, state: Renewing},
-		"unpublished while rolling":   {o: rolling.with(standing(Older, newest), record(func(r Record) Record { return r.Succeeded(certificate("D", 2*lifetime), "", noon) })), step: StepPublish, state: Renewing},
-		"reverted":                    {o: published(older, newest).with(standing(Older, older)), step: StepRestore, state: Restoring, message: "restoring certificate 5EC, in whose place somebody has put 5EB back"},
-		"reverted, due":               {o: published(older, newest).with(standing(Older, older), request("x")), step: StepRestore, state: Restoring},
-		"reverted, blocked":           {o: published(older, newest).with(standing(Older, older), blocked), step: StepRestore, state: Restoring},
-		"reverted, suspended":         {o: published(older, newest).with(standing(Older, older), func(o *Observation) { o.Suspended = true }), step: StepWait, state: Suspended},
-		"reverted after the first":    {o: seen(newest).with(standing(Older, older)), step: StepRestore, state: Restoring},
-		"reverted, the third time":    {o: published(older, newest).with(standing(Older, older), record(reverts(2, 0))), step: StepRestore, state: Restoring},
-		"reverted, the fourth time":   {o: published(older, newest).with(standing(Older, older), record(reverts(3, time.Hour))), step: StepWait, state: Reverted, at: noon.Add(23 * time.Hour), message: "for the 4. time within a day, in the place of 5EC"},
-		"reverted, not noted":         {o: published(older, newest).with(standing(Older, older), record(func(r Record) Record { return reverts(3, time.Hour)(r).Restored() })), step: StepNote, state: Reverted},
-		"reverted, but unwritable":    {o: published(older, newest).with(standing(Older, older), unwritable), step: StepWait, state: "SecretImmutable"},
-		"unpublished, but unwritable": {o: replaced(older, newest).with(unwritable), step: StepWait, state: "SecretImmutable"},
-		"reverted, not written since": {o: published(older, newest).with(standing(Older, older), record(reverts(3, 0)), func(o *Observation) { o.SecretChanged = noon.Add(-time.Second) }), step: StepRestore, state: Restoring},
-		"reverted, once a day":        {o: published(older, newest).with(standing(Older, older), record(reverts(9, day))), step: StepRestore, state: Restoring},
-		"restored, and pods had it":   {o: published(older, newest, deployment("a", newest, 0, true)).with(record(reverts(1, 0)), func(o *Observation) { o.Deployments[0].RevertedPods = 1 }), step: StepAdvance, state: RollingOut, message: "pods of Deployment a came up with certificate 5EB"},
-		"restored, a moment ago":      {o: seen(newest).with(record(reverts(1, 0))), step: StepWait, state: Restoring, at: noon.Add(restoredMargin)},
-		"restored, and no pod had it": {o: seen(newest).with(record(reverts(1, restoredMargin))), step: StepRestored, state: Restoring},
-		"restored, and renewed since": {o: replaced(older, newest).with(record(reverts(1, 0))), step: StepPublish, state: Renewing},
-		"published":                   {o: replaced(older, newest).with(standing(Same, newest)), step: StepAdvance, state: RollingOut},
-		"adopted":                     {o: seen(older).with(standing(Same, newest), record(func(r Record) Record { return r.Adopted(newest) })), step: StepAdvance, state: RollingOut},
-		"published while rolling":     {o: rolling.with(record(func(r Record) Record { return r.Adopted(certificate("D", 2*lifetime)) }), standing(Same, certificate("D", 2*lifetime))), step: StepAdvance, state: RollingOut},
-		"published, due and blocked":  {o: replaced(older, newest).with(standing(Same, newest), due, blocked), step: StepAdvance, state: RollingOut},
+			step: StepRetry, state: RollingOut, deployment: "a"},
+		"taken back a moment ago":       {o: rolledAt(noon).with(takenBack), step: StepWait, state: RollingOut, at: noon.Add(10 * time.Minute), message: "is tried anew at 2031-05-01T12:10:00Z"},
+		"taken back, a minute too late": {o: rolledAt(noon.Add(-61 * time.Minute)).with(takenBack), step: StepWait, state: RestartRequired, message: "was taken back and is not repeated"},
+		"taken back again and again":    {o: rolledAt(noon).with(takenBack, record(func(r Record) Record { r.Rollout.Retries = 2; return r })), step: StepWait, state: RestartRequired},
+		"taken back after it failed":    {o: rolledAt(noon).with(takenBack, problem(0)), step: StepWait, state: RestartRequired, message: "was taken back and is not repeated"},
+		"taken back, due":               {o: rolledAt(noon.Add(-time.Hour)).with(takenBack, due), step: StepRenew, state: Renewing},
+		"taken back, all pods newer":    {o: rolledAt(noon).with(takenBack, func(o *Observation) { o.Deployments[0].OldPods = 0 }), step: StepComplete, state: RollingOut, deployment: "a"},
+		"taken back, paused":            {o: rolledAt(noon.Add(-time.Hour)).with(takenBack, func(o *Observation) { o.Deployments[0].Paused = true }), step: StepWait, state: RolloutFailed},
+		"restarted by somebody else":    {o: published(older, newest, deployment("a", newest, 0, true)).with(func(o *Observation) { o.Deployments[0].OldPods = 0 }), step: StepComplete, state: RollingOut, deployment: "a"},
+		"rolled but not noted":          {o: published(older, newest, deployment("a", newest, 1, false)).with(func(o *Observation) { o.Record.Rollout.Rolled = nil }), step: StepRoll, state: RollingOut, deployment: "a"},
+		"unpublished":                   {o: replaced(older, newest), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
+		"unpublished, due":              {o: replaced(older, newest).with(request("x")), step: StepPublish, state: Renewing},
+		"unpublished, blocked":          {o: replaced(older, newest).with(blocked), step: StepPublish, state: Renewing},
+		"unpublished while rolling":     {o: rolling.with(standing(Older, newest), record(func(r Record) Record { return r.Succeeded(certificate("D", 2*lifetime), "", noon) })), step: StepPublish, state: Renewing},
+		"reverted":                      {o: published(older, newest).with(standing(Older, older)), step: StepRestore, state: Restoring, message: "restoring certificate 5EC, in whose place somebody has put 5EB back"},
+		"reverted, due":                 {o: published(older, newest).with(standing(Older, older), request("x")), step: StepRestore, state: Restoring},
+		"reverted, blocked":             {o: published(older, newest).with(standing(Older, older), blocked), step: StepRestore, state: Restoring},
+		"reverted, suspended":           {o: published(older, newest).with(standing(Older, older), func(o *Observation) { o.Suspended = true }), step: StepWait, state: Suspended},
+		"reverted after the first":      {o: seen(newest).with(standing(Older, older)), step: StepRestore, state: Restoring},
+		"reverted, the third time":      {o: published(older, newest).with(standing(Older, older), record(reverts(2, 0))), step: StepRestore, state: Restoring},
+		"reverted, the fourth time":     {o: published(older, newest).with(standing(Older, older), record(reverts(3, time.Hour))), step: StepWait, state: Reverted, at: noon.Add(23 * time.Hour), message: "for the 4. time within a day, in the place of 5EC"},
+		"reverted, about to expire":     {o: published(older, newest).with(standing(Older, certificate("A", 12*time.Hour)), record(reverts(4, 59*time.Minute))), step: StepWait, state: Reverted, at: noon.Add(time.Minute)},
+		"reverted, once an hour":        {o: published(older, newest).with(standing(Older, certificate("A", 12*time.Hour)), record(reverts(4, time.Hour))), step: StepRestore, state: Restoring},
+		"reverted, asked for":           {o: published(older, newest).with(standing(Older, older), record(reverts(4, time.Hour)), request("x")), step: StepRestore, state: Restoring},
+		"reverted, not noted":           {o: published(older, newest).with(standing(Older, older), record(func(r Record) Record { return reverts(3, time.Hour)(r).Restored() })), step: StepNote, state: Reverted},
+		"reverted, but unwritable":      {o: published(older, newest).with(standing(Older, older), unwritable), step: StepWait, state: "SecretImmutable"},
+		"unpublished, but unwritable":   {o: replaced(older, newest).with(unwritable), step: StepWait, state: "SecretImmutable"},
+		"reverted, not written since":   {o: published(older, newest).with(standing(Older, older), record(reverts(3, 0)), func(o *Observation) { o.SecretChanged = noon.Add(-time.Second) }), step: StepRestore, state: Restoring},
+		"reverted, once a day":          {o: published(older, newest).with(standing(Older, older), record(reverts(9, day))), step: StepRestore, state: Restoring},
+		"restored, and pods had it":     {o: published(older, newest, deployment("a", newest, 0, true)).with(record(reverts(1, 0)), func(o *Observation) { o.Deployments[0].RevertedPods = 1 }), step: StepAdvance, state: RollingOut, message: "pods of Deployment a came up with certificate 5EB"},
+		"restored, a moment ago":        {o: seen(newest).with(record(reverts(1, 0))), step: StepWait, state: Restoring, at: noon.Add(restoredMargin)},
+		"restored, and no pod had it":   {o: seen(newest).with(record(reverts(1, restoredMargin))), step: StepRestored, state: Restoring},
+		"restored, and renewed since":   {o: replaced(older, newest).with(record(reverts(1, 0))), step: StepPublish, state: Renewing},
+		"published":                     {o: replaced(older, newest).with(standing(Same, newest)), step: StepAdvance, state: RollingOut},
+		"adopted":                       {o: seen(older).with(standing(Same, newest), record(func(r Record) Record { return r.Adopted(newest) })), step: StepAdvance, state: RollingOut},
+		"published while rolling":       {o: rolling.with(record(func(r Record) Record { return r.Adopted(certificate("D", 2*lifetime)) }), standing(Same, certificate("D", 2*lifetime))), step: StepAdvance, state: RollingOut},
+		"published, due and blocked":    {o: replaced(older, newest).with(standing(Same, newest), due, blocked), step: StepAdvance, state: RollingOut},
 
 		// Rolling, one Deployment after another.
-		"roll the first":            {o: published(older, newest, deployment("a", newest, 0, true), deployment("b", newest, 0, true)), step: StepRoll, state: RollingOut, deployment: "a"},
-		"roll the first, other's":   {o: published(older, newest, deployment("a", older, 1, true)), step: StepRoll, state: RollingOut, deployment: "a"},
-		"wait for the first":        {o: rolling, step: StepWait, state: RollingOut, message: "Deployment a is being rolled to certificate 5EC"},
-		"wait, with a timeout":      {o: rolling.with(timeout(90 * time.Minute)), step: StepWait, state: RollingOut, at: noon.Add(30 * time.Minute)},
-		"roll the second":           {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 0, true)).with(record(rolledFirst)), step: StepRoll, state: RollingOut, deployment: "b"},
-		"roll the third":            {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true), deployment("c", newest, 0, false)).with(record(rolledSecond)), step: StepRoll, state: RollingOut, deployment: "c"},
-		"wait for the last":         {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, false)).with(record(rolledFirst)), step: StepWait, state: RollingOut},
-		"complete":                  {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true)), step: StepComplete, state: RollingOut, deployment: "a"},
-		"complete without any":      {o: published(older, newest), step: StepComplete, state: RollingOut},
-		"complete, late":            {o: published(older, newest, deployment("a", newest, 1, true)).with(timeout(time.Minute), deploymentFailed), step: StepComplete, state: RollingOut, deployment: "a"},
-		"complete the second":       {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true)).with(record(rolledFirst)), step: StepComplete, state: RollingOut, deployment: "b"},
-		"the first in need again":   {o: published(older, newest, deployment("a", newest, 1, false), deployment("b", newest, 0, true)).with(record(rolledFirst), deploymentFailed), step: StepRoll, state: RollingOut, deployment: "b"},
-		"the first taken back":      {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 0, true)).with(func(o *Observation) { o.Deployments[0].Annotation = "" }), step: StepRoll, state: RollingOut, deployment: "b"},
-		"a new one, old pods":       {o: published(older, newest, deployment("a", newest, 1, true)).with(record(rolledOut), func(o *Observation) { o.Deployments = append(o.Deployments, deployment("b", newest, 0, true)) }), step: StepRoll, state: RollingOut, deployment: "b"},
-		"roll refused":              {o: published(older, newest, deployment("a", newest, 0, true)).with(due, func(o *Observation) { o.RollRefused = true }), step: StepRenew, state: Renewing},
-		"paused":                    {o: rolling.with(timeout(5*time.Hour), func(o *Observation) { o.Deployments[0].Paused = true }), step: StepWait, state: RolloutFailed},
-		"Never, while it rolls":     {o: rolling.with(func(o *Observation) { o.RolloutNever, o.Deployments[0].OldPods = true, 0 }), step: StepWait, state: RollingOut},
-		"rolled":                    {o: published(older, newest, deployment("a", newest, 1, true)).with(record(rolledOut)), step: StepWait, state: Scheduled, at: noon.Add(day)},
-		"rolled, annotation gone":   {o: published(older, newest, deployment("a", newest, 0, false)).with(record(rolledOut)), step: StepWait, state: Scheduled},
-		"roll, a failure not ours":  {o: published(older, newest, deployment("a", newest, 0, false)).with(deploymentFailed), step: StepRoll, state: RollingOut, deployment: "a"},
-		"roll, due":                 {o: published(older, newest, deployment("a", newest, 0, true)).with(due), step: StepRoll, state: RollingOut, deployment: "a"},
-		"roll, blocked":             {o: published(older, newest, deployment("a", newest, 0, true)).with(blocked), step: StepRoll, state: RollingOut, deployment: "a"},
-		"pending, due":              {o: rolling.with(due), step: StepRenew, state: Renewing},
-		"pending, requested":        {o: rolling.with(request("x")), step: StepRenew, state: Renewing},
-		"pending, due, blocked":     {o: rolling.with(due, blocked), step: StepWait, state: "CredentialsNotFound"},
-		"failed, Deployment's":      {o: rolling.with(deploymentFailed), step: StepWait, state: RolloutFailed, message: "Deployment a did not become available with certificate 5EC: 1 of 2 replicas updated; its older pods go on serving until 2031-05-11T12:00:00Z"},
-		"failed, timeout":           {o: rolling.with(timeout(time.Hour)), step: StepWait, state: RolloutFailed},
-		"timeout, not Deployment's": {o: rolling.with(timeout(2*time.Hour), deploymentFailed), step: StepWait, state: RollingOut, at: noon.Add(time.Hour)},
-		"failed, due":               {o: rolling.with(deploymentFailed, due), step: StepRenew, state: Renewing},
-		"failed, blocked":           {o: rolling.with(deploymentFailed, blocked), step: StepWait, state: "CredentialsNotFound"},
+		"roll the first":           {o: published(older, newest, deployment("a", newest, 0, true), deployment("b", newest, 0, true)), step: StepRoll, state: RollingOut, deployment: "a"},
+		"roll the first, other's":  {o: published(older, newest, deployment("a", older, 1, true)), step: StepRoll, state: RollingOut, deployment: "a"},
+		"wait for the first":       {o: rolling, step: StepWait, state: RollingOut, message: "Deployment a is being rolled to certificate 5EC"},
+		"wait, with a timeout":     {o: rolling.with(timeout(90 * time.Minute)), step: StepWait, state: RollingOut, at: noon.Add(30 * time.Minute)},
+		"roll the second":          {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 0, true)).with(record(rolledFirst)), step: StepRoll, state: RollingOut, deployment: "b"},
+		"roll the third":           {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true), deployment("c", newest, 0, false)).with(record(rolledSecond)), step: StepRoll, state: RollingOut, deployment: "c"},
+		"wait for the last":        {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, false)).with(record(rolledFirst)), step: StepWait, state: RollingOut},
+		"complete":                 {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true)), step: StepComplete, state: RollingOut, deployment: "a"},
+		"complete without any":     {o: published(older, newest), step: StepComplete, state: RollingOut},
+		"complete, late":           {o: published(older, newest, deployment("a", newest, 1, true)).with(timeout(time.Minute), deploymentFailed), step: StepComplete, state: RollingOut, deployment: "a"},
+		"complete the second":      {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true)).with(record(rolledFirst)), step: StepComplete, state: RollingOut, deployment: "b"},
+		"the first in need again":  {o: published(older, newest, deployment("a", newest, 1, false), deployment("b", newest, 0, true)).with(record(rolledFirst), deploymentFailed), step: StepRoll, state: RollingOut, deployment: "b"},
+		"the first taken back":     {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 0, true)).with(takenBack, problem(0)), step: StepRoll, state: RollingOut, deployment: "b"},
+		"a new one, old pods":      {o: published(older, newest, deployment("a", newest, 1, true)).with(record(rolledOut), func(o *Observation) { o.Deployments = append(o.Deployments, deployment("b", newest, 0, true)) }), step: StepRoll, state: RollingOut, deployment: "b"},
+		"roll refused":             {o: published(older, newest, deployment("a", newest, 0, true)).with(due, func(o *Observation) { o.RollRefused = true }), step: StepRenew, state: Renewing},
+		"paused":                   {o: rolling.with(timeout(5*time.Hour), func(o *Observation) { o.Deployments[0].Paused = true }), step: StepWait, state: RolloutFailed},
+		"Never, while it rolls":    {o: rolling.with(func(o *Observation) { o.RolloutNever, o.Deployments[0].OldPods = true, 0 }), step: StepWait, state: RollingOut},
+		"rolled":                   {o: published(older, newest, deployment("a", newest, 1, true)).with(record(rolledOut)), step: StepWait, state: Scheduled, at: noon.Add(day)},
+		"rolled, annotation gone":  {o: published(older, newest, deployment("a", newest, 0, false)).with(record(rolledOut)), step: StepWait, state: Scheduled},
+		"roll, a failure not ours": {o: published(older, newest, deployment("a", newest, 0, false)).with(deploymentFailed), step: StepRoll, state: RollingOut, deployment: "a"},
+		"roll, due":                {o: published(older, newest, deployment("a", newest, 0, true)).with(due), step: StepRoll, state: RollingOut, deployment: "a"},
+		"roll, blocked":            {o: published(older, newest, deployment("a", newest, 0, true)).with(blocked), step: StepRoll, state: RollingOut, deployment: "a"},
+		"pending, due":             {o: rolling.with(due), step: StepRenew, state: Renewing},
+		"pending, requested":       {o: rolling.with(request("x")), step: StepRenew, state: Renewing},
+		"pending, due, blocked":    {o: rolling.with(due, blocked), step: StepWait, state: "CredentialsNotFound"},
+		"fails, Deployment's":      {o: rolling.with(deploymentFailed), step: StepFail, state: RolloutFailed, deployment: "a"},
+		"fails, timeout":           {o: rolling.with(timeout(time.Hour)), step: StepFail, state: RolloutFailed, deployment: "a"},
+		"fails, due":               {o: rolling.with(deploymentFailed, due), step: StepFail, state: RolloutFailed, deployment: "a"},
+		"failed": {o: rolling.with(deploymentFailed, problem(time.Minute)), step: StepWait, state: RolloutFailed,
+			message: "Deployment a is not rolled out to certificate 5EC: it crashes. Pods with the certificate before it can serve until 2031-05-11T12:00:00Z. Look at its new pods; the rollout goes on when they stay up; not rolled before that: b"},
+		"failed, to be tried anew":   {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(time.Minute)), step: StepWait, state: RolloutFailed, at: noon.Add(9 * time.Minute), message: "and is tried anew at 2031-05-01T12:09:00Z"},
+		"failed, tried anew":         {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute)), step: StepRetry, state: RollingOut, deployment: "a"},
+		"failed again":               {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), retried(1)), step: StepWait, state: RolloutFailed, at: noon.Add(20 * time.Minute)},
+		"failed again, tried anew":   {o: rolledAt(noon.Add(-50*time.Minute)).with(incomplete, problem(30*time.Minute), retried(1)), step: StepRetry, state: RollingOut, deployment: "a"},
+		"failed three times":         {o: rolledAt(noon.Add(-50*time.Minute)).with(incomplete, problem(30*time.Minute), retried(2)), step: StepWait, state: RolloutFailed},
+		"failed, a retry too late":   {o: rolledAt(noon.Add(-51*time.Minute)).with(incomplete, problem(0)), step: StepWait, state: RolloutFailed},
+		"failed, the hour is over":   {o: rolledAt(noon.Add(-61*time.Minute)).with(incomplete, problem(30*time.Minute)), step: StepWait, state: RolloutFailed},
+		"failed, Never since":        {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), never(0)), step: StepWait, state: RolloutFailed},
+		"tried anew, to be rolled":   {o: rolledAt(noon).with(incomplete, record(Record.Retried), never(0), func(o *Observation) { o.RolloutNever = false }), step: StepRoll, state: RollingOut, deployment: "a"},
+		"up again, not yet for long": {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Second)), step: StepWait, state: RolloutFailed, at: noon.Add(59 * time.Second)},
+		"up again":                   {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Minute), unstable), step: StepComplete, state: RollingOut, deployment: "a"},
+		"watched":                    {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Second)), step: StepWait, state: RollingOut, at: noon.Add(59 * time.Second), message: "whether they stay up is watched until 2031-05-01T12:00:59Z"},
+		"watched, a nanosecond less": {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute - 1)), step: StepWait, state: RollingOut, at: noon.Add(1)},
+		"watched for long enough":    {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute)), step: StepComplete, state: RollingOut, deployment: "a"},
+		"watched, due":               {o: rolledAt(noon.Add(-2*time.Minute)).with(up(time.Second), due), step: StepRenew, state: Renewing},
+		"does not stay up":           {o: rolledAt(noon.Add(-2*time.Minute)).with(up(time.Second), unstable), step: StepFail, state: RolloutFailed, deployment: "a"},
+		"does not stay up, all gone": {o: rolledAt(noon.Add(-2*time.Minute)).with(incomplete, unstable), step: StepFail, state: RolloutFailed, deployment: "a"},
+		"does not stay up, paused":   {o: rolledAt(noon.Add(-2*time.Minute)).with(incomplete, unstable, func(o *Observation) { o.Deployments[0].Paused = true }), step: StepWait, state: RolloutFailed},
+		"failed, by hand meanwhile":  {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), takenBack, func(o *Observation) { o.Deployments[0].OldPods = 0 }), step: StepComplete, state: RollingOut, deployment: "a"},
+		"timeout, not Deployment's":  {o: rolling.with(timeout(2*time.Hour), deploymentFailed), step: StepWait, state: RollingOut, at: noon.Add(time.Hour)},
+		"failed, due":                {o: rolling.with(deploymentFailed, problem(0), due), step: StepRenew, state: Renewing},
+		"failed, blocked":            {o: rolling.with(deploymentFailed, problem(0), blocked), step: StepWait, state: "CredentialsNotFound"},
+
+		// Where a certificate is to stay.
+		"pinned":                       {o: published(older, newest).with(record(rolledOut), pin(older)), step: StepPin, state: RollingOut, message: "certificate 5EB is to stay"},
+		"pinned, in lower case":        {o: published(older, newest).with(record(rolledOut), func(o *Observation) { o.Pin = "5eb" }), step: StepPin, state: RollingOut},
+		"pinned to the newest":         {o: published(older, newest).with(record(rolledOut), pin(newest)), step: StepPin, state: RollingOut},
+		"pinned to what is not known":  {o: published(older, newest).with(record(rolledOut), pin(oldest)), step: StepWait, state: PinUnknown, message: "spec.pin names certificate 5EA, but only 5EC and 5EB can be gone back to"},
+		"pinned, one is known":         {o: seen(newest).with(pin(oldest)), step: StepWait, state: PinUnknown, message: "but only 5EC can be"},
+		"pinned, publish":              {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Older, newest)), step: StepPublish, state: Renewing, message: "writing certificate 5EB"},
+		"pinned, advance":              {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Same, older)), step: StepAdvance, state: RollingOut},
+		"pinned, due":                  {o: pinnedAt(older), step: StepWait, state: Pinned, message: "a renewal is due, but spec.pin keeps certificate 5EB"},
+		"pinned, requested":            {o: pinnedAt(older).with(request("x")), step: StepWait, state: Pinned},
+		"pinned, not due":              {o: pinnedAt(older).with(func(o *Observation) { o.Before = day }), step: StepWait, state: Pinned, message: "the gateway stays with certificate 5EB"},
+		"pinned, put back":             {o: pinnedAt(older).with(standing(Older, newest)), step: StepWait, state: Pinned, message: "holds certificate 5EC (expires 2032-07-24T12:00:00Z) instead of 5EB"},
+		"pinned, a newer one":          {o: pinnedAt(older).with(standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
+		"pinned, not yet, a newer one": {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
+		"pinned, another registration": {o: pinnedAt(older).with(standing(Reregistered, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
+		"unpinned":                     {o: pinnedAt(older).with(pin(Certificate{})), step: StepPin, state: RollingOut, message: "going on with certificate 5EC"},
+		"unpinned, publish":            {o: pinnedAt(older).with(record(func(r Record) Record { return r.Pinned("") }), pin(Certificate{}), standing(Older, older)), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
+		"pinned, suspended":            {o: published(older, newest).with(record(rolledOut), pin(older), suspended), step: StepWait, state: Suspended},
+		"pinned, rolls though due":     {o: pinnedAt(older).with(func(o *Observation) { o.Deployments = []Deployment{deployment("b", newest, 1, true)} }), step: StepRoll, state: RollingOut, deployment: "b"},
+
+		// Where the rollouts of other gateways fail.
+		"fleet paused":       {o: seen(older).with(fleet(2, time.Hour)), step: StepWait, state: FleetPaused, at: noon.Add(23 * time.Hour), message: "the last 2 rollouts of gateways have failed, one after another (in this namespace: ingress)"},
+		"fleet, one failed":  {o: seen(older).with(fleet(1, time.Hour)), step: StepRenew, state: Renewing},
+		"fleet, not counted": {o: seen(older).with(fleet(9, time.Hour), func(o *Observation) { o.Fleet.Most = 0 }), step: StepRenew, state: Renewing},
+		"fleet, a day later": {o: seen(older).with(fleet(2, day)), step: StepRenew, state: Renewing},
+		"fleet, requested":   {o: seen(older).with(fleet(2, 0), request("x")), step: StepRenew, state: Renewing},
+		"fleet, urgent":      {o: seen(certificate("x", 72*time.Hour)).with(fleet(2, 0)), step: StepRenew, state: Renewing},
+		"fleet, urgent soon": {o: seen(certificate("x", 73*time.Hour)).with(fleet(2, 0)), step: StepWait, state: FleetPaused, at: noon.Add(time.Hour)},
+		"fleet, nothing due": {o: seen(newest).with(fleet(2, 0)), step: StepWait, state: Scheduled},
 
 		// Where a person restarts the pods.
 		"restart":                 {o: published(older, newest, deployment("a", newest, 0, true)).with(never(2)), step: StepWait, state: RestartRequired, message: "2 pods may still run with a certificate that expires at 2031-05-11T12:00:00Z"},
@@ -316,26 +413,28 @@ func TestServingUntil(t *testing.T) {
 		o    Observation
 		want Certificate
 	}{
-		"nothing recorded":                  {Observation{Certificate: newest}, newest},
-		"seen":                              {seen(newest), newest},
-		"not published yet":                 {replaced(older, newest), older},
-		"published":                         {replaced(older, newest).with(standing(Same, newest)), older},
-		"rolling":                           {published(older, newest), older},
-		"rolled":                            {published(older, newest).with(record(rolledOut)), newest},
-		"adopted":                           {seen(older).with(record(func(r Record) Record { return r.Adopted(newest) }), standing(Same, newest)), older},
-		"newer, not adopted as suspended":   {seen(older).with(standing(Newer, newest), suspended), older},
-		"registered anew, not adopted":      {seen(older).with(standing(Reregistered, newest), suspended), older},
-		"registered anew, expires earlier":  {seen(newest).with(standing(Reregistered, older), suspended), older},
-		"reverted":                          {published(older, newest).with(record(rolledOut), standing(Older, older)), older},
-		"reverted while rolling":            {published(older, newest).with(standing(Older, older)), older},
-		"reverted to a later one":           {seen(older).with(standing(Older, newest)), older},
-		"not published, the last unrolled":  {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon) }), standing(Older, older)), oldest},
-		"published, the last unrolled":      {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon) }), standing(Same, newest)), oldest},
-		"rolling, the last unrolled":        {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon).Published(noon, noon, false) }), standing(Same, newest)), oldest},
-		"reverted, the last unrolled":       {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon).Published(noon, noon, false) }), standing(Older, older)), oldest},
-		"adopted over an unpublished":       {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest) }), standing(Same, newest)), oldest},
-		"adopted over one, rolling":         {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest).Published(noon, noon, false) }), standing(Same, newest)), oldest},
-		"adopted over one, rolled":          {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest).Published(noon, noon, false).RolledOut("uid-a", true) }), standing(Same, newest)), newest},
+		"nothing recorded":                 {Observation{Certificate: newest}, newest},
+		"seen":                             {seen(newest), newest},
+		"not published yet":                {replaced(older, newest), older},
+		"published":                        {replaced(older, newest).with(standing(Same, newest)), older},
+		"rolling":                          {published(older, newest), older},
+		"rolled":                           {published(older, newest).with(record(rolledOut)), newest},
+		"adopted":                          {seen(older).with(record(func(r Record) Record { return r.Adopted(newest) }), standing(Same, newest)), older},
+		"newer, not adopted as suspended":  {seen(older).with(standing(Newer, newest), suspended), older},
+		"registered anew, not adopted":     {seen(older).with(standing(Reregistered, newest), suspended), older},
+		"registered anew, expires earlier": {seen(newest).with(standing(Reregistered, older), suspended), older},
+		"reverted":                         {published(older, newest).with(record(rolledOut), standing(Older, older)), older},
+		"reverted while rolling":           {published(older, newest).with(standing(Older, older)), older},
+		"reverted to a later one":          {seen(older).with(standing(Older, newest)), older},
+		"not published, the last unrolled": {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon) }), standing(Older, older)), oldest},
+		"published, the last unrolled":     {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon) }), standing(Same, newest)), oldest},
+		"rolling, the last unrolled":       {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon).Published(noon, noon, false) }), standing(Same, newest)), oldest},
+		"reverted, the last unrolled":      {published(oldest, older).with(record(func(r Record) Record { return r.Succeeded(newest, "", noon).Published(noon, noon, false) }), standing(Older, older)), oldest},
+		"adopted over an unpublished":      {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest) }), standing(Same, newest)), oldest},
+		"adopted over one, rolling":        {replaced(oldest, older).with(record(func(r Record) Record { return r.Adopted(newest).Published(noon, noon, false) }), standing(Same, newest)), oldest},
+		"adopted over one, rolled": {replaced(oldest, older).with(record(func(r Record) Record {
+			return r.Adopted(newest).Published(noon, noon, false).RolledOut("uid-a", true, noon)
+		}), standing(Same, newest)), newest},
 		"a record without its previous":     {published(older, newest).with(func(o *Observation) { o.Record.Previous, o.Record.Rollout.Held = Certificate{}, Certificate{} }), newest},
 		"unrolled without its previous":     {replaced(older, newest).with(standing(Same, newest), func(o *Observation) { o.Record.Previous = Certificate{} }), newest},
 		"adopted, the earlier one expiring": {seen(newest).with(record(func(r Record) Record { return r.Adopted(older) }), standing(Same, older)), older},
@@ -351,17 +450,19 @@ func TestRolloutState(t *testing.T) {
 	never := func(o *Observation) { o.RolloutNever, o.Deployments[0].OldPods = true, 1 }
 	failed := func(o *Observation) { o.Deployments[0].Failed = true }
 	due := func(o *Observation) { o.RenewRequest = "x" }
+	problem := func(o *Observation) { o.Record = o.Record.RolloutFailed("it crashes", noon) }
 	for name, c := range map[string]struct {
 		o    Observation
 		want State // "" where it is complete
 	}{
 		"none":                     {seen(newest), ""},
-		"complete":                 {published(older, newest).with(func(o *Observation) { o.Record = o.Record.RolledOut("uid-a", true) }), ""},
+		"complete":                 {published(older, newest).with(func(o *Observation) { o.Record = o.Record.RolledOut("uid-a", true, noon) }), ""},
 		"published":                {replaced(older, newest), RollingOut},
 		"rolling":                  {published(older, newest, deployment("a", newest, 1, false)), RollingOut},
 		"rolling, due":             {published(older, newest, deployment("a", newest, 1, false)).with(due), RollingOut},
 		"failed":                   {published(older, newest, deployment("a", newest, 1, false)).with(failed), RolloutFailed},
 		"failed, due":              {published(older, newest, deployment("a", newest, 1, false)).with(failed, due), RolloutFailed},
+		"failed, recorded, due":    {published(older, newest, deployment("a", newest, 1, false)).with(problem, due), RolloutFailed},
 		"to begin, failed before":  {published(older, newest, deployment("a", newest, 0, false)).with(failed), RollingOut},
 		"restart":                  {published(older, newest, deployment("a", newest, 0, true)).with(never), RestartRequired},
 		"restart, failed for them": {published(older, newest, deployment("a", newest, 0, true)).with(never, failed), RestartRequired},

@@ -3,6 +3,7 @@ package renewal
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 func TestPlanProperties(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	steps, states := map[Step]int{}, map[State]int{}
-	for range 50_000 {
+	for range 100_000 {
 		o := randomObservation(random)
 		d := Plan(o, noon)
 		steps[d.Step]++
@@ -26,10 +27,10 @@ func TestPlanProperties(t *testing.T) {
 		}
 	}
 	g := NewWithT(t)
-	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepRestore, StepRestored, StepNote, StepAdvance, StepRoll, StepComplete} {
+	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepRestore, StepRestored, StepNote, StepAdvance, StepRoll, StepFail, StepRetry, StepComplete, StepPin} {
 		g.Expect(steps[step]).To(BeNumerically(">", 50), "%s: %v", step, steps)
 	}
-	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, Restoring, UnresolvedAttempts, RolloutFailed, RestartRequired,
+	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, Restoring, UnresolvedAttempts, RolloutFailed, RestartRequired, Pinned, PinUnknown, FleetPaused,
 		"Unreadable", "Excluded", "Blocked", "Refused", "Failed"} {
 		g.Expect(states[state]).To(BeNumerically(">", 20), "%s: %v", state, states)
 	}
@@ -55,8 +56,18 @@ func contradiction(o Observation, d Decision) string {
 		return "acting and waiting"
 	case hands && o.Unreadable != nil, hands && !follows && d.Step != StepTidy && (o.Suspended || o.Excluded != nil):
 		return "acting where hands are to be kept off"
-	case d.Step == StepRoll && d.Deployment == "" || d.Step != StepRoll && d.Step != StepComplete && d.Deployment != "":
+	case slices.Contains([]Step{StepRoll, StepFail, StepRetry}, d.Step) != (d.Deployment != "") && d.Step != StepComplete:
 		return "rolling nothing, or naming what isn't rolled"
+	case d.Step == StepFail && (d.Problem == "" || r.Rollout.Problem != ""):
+		return "noting a problem again, or none"
+	case d.Step == StepRetry && (o.RolloutNever || r.Rollout.Retries >= maxRetries || noon.After(r.Rollout.Started.Add(time.Hour))):
+		return "trying a rollout anew without end"
+	case d.Step == StepPin && d.Pin != "" && d.Pin != r.Newest.Fingerprint && d.Pin != r.Previous.Fingerprint:
+		return "pinning what is not there"
+	case d.Step == StepPin && d.Pin == r.Pin:
+		return "pinning again"
+	case o.Pin != "" && (d.Step == StepRestore || d.Step == StepAdopt && r.Exists() || d.Step == StepRenew && !follows):
+		return "changing what is pinned"
 	case d.Step == StepRoll && o.RolloutNever:
 		return "rolling what a person rolls"
 	case d.Step == StepRoll && o.RollRefused:
@@ -65,13 +76,13 @@ func contradiction(o Observation, d Decision) string {
 		return "rolling without a rollout"
 	case d.Step == StepAdvance && o.Standing != Same:
 		return "advancing to what is not published"
-	case d.Step == StepRestore && (o.Standing != Older || r.Rollout.Fingerprint != r.Newest.Fingerprint):
+	case d.Step == StepRestore && (o.Standing != Older || r.Rollout.Fingerprint != r.Desired().Fingerprint):
 		return "restoring what is there, or was never published"
-	case d.Step == StepRestore && r.Revert.Count >= maxContests && !r.Revert.Written.Equal(o.SecretChanged) && waiting(r.Revert.Last.Add(day), noon):
+	case d.Step == StepRestore && r.Revert.Count >= maxContests && !r.Revert.Written.Equal(o.SecretChanged) && !noon.Before(r.Revert.Last) && noon.Before(r.Revert.Last.Add(time.Hour)) && !requested(o):
 		return "fighting somebody"
 	case d.Step == StepRestored && r.Revert.Since.IsZero():
 		return "nothing was put back"
-	case d.Step == StepPublish && (o.Standing != Older || r.Rollout.Fingerprint == r.Newest.Fingerprint):
+	case d.Step == StepPublish && (o.Standing != Older || r.Rollout.Fingerprint == r.Desired().Fingerprint):
 		return "publishing what was published before"
 	case d.Step == StepAdopt && r.Exists() && o.Standing != Newer && o.Standing != Reregistered:
 		return "adopting what is known"
@@ -107,6 +118,8 @@ func contradiction(o Observation, d Decision) string {
 		return "renewing while an intent is held"
 	case held(a.Next) && !anew && (a.Refused == "" || a.Refused == o.Credentials) && (a.Image == "" || a.Image == o.Image):
 		return "renewing before the next attempt"
+	case o.Fleet.Most > 0 && o.Fleet.Failed >= o.Fleet.Most && held(o.Fleet.Last.Add(day)) && !asked && noon.Before(o.Certificate.NotAfter.Add(-DefaultUrgentBefore)):
+		return "renewing although rollouts fail everywhere"
 	case o.Refused != nil && held(o.Refused.Until) && !anew:
 		return "trying credentials that were refused next door"
 	case a.Unresolved >= MaxUnresolved && r.Intent == nil && held(a.Last.Add(day)) && !anew:
@@ -173,7 +186,29 @@ func randomObservation(random *rand.Rand) Observation {
 	if chance(70) {
 		r.Previous = some()
 	}
-	r.Rollout = Rollout{Sequence: int64(random.IntN(3)), Fingerprint: r.Newest.Fingerprint, Started: near(), Published: near(), Completed: chance(50)}
+	r.Rollout = Rollout{Sequence: int64(random.IntN(3)), Fingerprint: r.Newest.Fingerprint, Started: near(), Published: near()}
+	if chance(50) {
+		r.Rollout.Started = noon.Add(-randomDuration(random, time.Hour))
+	}
+	if chance(50) {
+		r.Rollout.Completed = near()
+	}
+	if chance(30) {
+		r.Rollout.Failed, r.Rollout.Retries = noon.Add(-randomDuration(random, time.Hour)), random.IntN(4)
+		if chance(50) {
+			r.Rollout.Problem = "it crashes"
+		}
+	}
+	if chance(20) {
+		o.Pin = some().SerialNumber
+	}
+	if chance(20) {
+		r.Pin = some().Fingerprint
+	}
+	o.Settle, o.Jitter = randomDuration(random, time.Hour), random.Float64()
+	if chance(60) {
+		o.Fleet = Fleet{Failed: random.IntN(4), Most: random.IntN(4), Last: near()}
+	}
 	if chance(10) {
 		r.Rollout.Fingerprint = some().Fingerprint
 	}
@@ -211,6 +246,12 @@ func randomObservation(random *rand.Rand) Observation {
 	}
 	for i := range random.IntN(4) {
 		d := Deployment{Name: fmt.Sprint(i), UID: fmt.Sprint(i), Complete: chance(50), Failed: chance(30), OldPods: random.IntN(3), RevertedPods: random.IntN(2), Message: "it is so"}
+		if chance(50) {
+			d.UpSince = near()
+		}
+		if chance(20) {
+			d.Unstable = "it crashes"
+		}
 		if chance(50) {
 			d.Annotation = r.Rollout.Annotation()
 		}

@@ -25,6 +25,8 @@ type Record struct {
 	Renewed Renewed `json:"renewed,omitzero"`
 	// HandledRequest is the renewal request that was handled last.
 	HandledRequest string `json:"handledRequest,omitempty"`
+	// Pin is the fingerprint of the recorded registration that a person wants the gateway to have; "" for the newest.
+	Pin string `json:"pin,omitempty"`
 	// Rollout is the newest one.
 	Rollout Rollout `json:"rollout"`
 	// Revert is what is known of older registrations that somebody has put back into the gateway's Secret.
@@ -133,8 +135,13 @@ type Rollout struct {
 	// Started is when the rollout was decided, Published when the Secret was written (the API server's clock).
 	Started   time.Time `json:"started,omitzero"`
 	Published time.Time `json:"published,omitzero"`
-	// Completed: there was a moment at which every Deployment was done. One that appears later is looked at all the same.
-	Completed bool `json:"completed,omitempty"`
+	// Completed is when every Deployment was done. One that appears later is looked at all the same.
+	Completed time.Time `json:"completedAt,omitzero"`
+	// Failed is when a Deployment did not come up, or did not stay up, for the last time. Problem says what was wrong, and
+	// is empty after that was mended, or while the rollout is tried anew. Retries counts how often it was.
+	Failed  time.Time `json:"failed,omitzero"`
+	Problem string    `json:"problem,omitempty"`
+	Retries int       `json:"retries,omitempty"`
 	// Rolled are the Deployments that this rollout has come to. None is annotated twice under one sequence: whoever
 	// takes the annotation away would have the gateway restarted endlessly.
 	Rolled []Rolled `json:"rolled,omitempty"`
@@ -185,8 +192,33 @@ func (r Rollout) with(changed Rolled) Rollout {
 // Exists says whether the gateway was seen before.
 func (r Record) Exists() bool { return r.Newest.Fingerprint != "" }
 
-// unrolled says that the newest registration was never seen in the gateway's Secret.
-func (r Record) unrolled() bool { return r.Exists() && r.Rollout.Fingerprint != r.Newest.Fingerprint }
+// Desired is the certificate that the gateway is to have.
+func (r Record) Desired() Certificate {
+	if r.Pin != "" && r.Pin == r.Previous.Fingerprint {
+		return r.Previous
+	}
+	return r.Newest
+}
+
+// other is the recorded certificate that the gateway is not to have.
+func (r Record) other() Certificate {
+	if r.Desired() == r.Newest {
+		return r.Previous
+	}
+	return r.Newest
+}
+
+// Pinned records which of the recorded registrations a person wants the gateway to have: the one with a fingerprint, or,
+// where that is "", the newest.
+func (r Record) Pinned(fingerprint string) Record {
+	r.Pin = fingerprint
+	return r
+}
+
+// unrolled says that the desired registration was not seen in the gateway's Secret since it is desired.
+func (r Record) unrolled() bool {
+	return r.Exists() && r.Rollout.Fingerprint != r.Desired().Fingerprint
+}
 
 // AttemptsFor returns the attempts to renew a certificate.
 func (r Record) AttemptsFor(fingerprint string) Attempts {
@@ -219,7 +251,7 @@ func (r Record) Adopted(c Certificate) Record {
 		// Pods can't have the one that is replaced, so what they may hold would be forgotten.
 		r.Rollout.Held = r.Previous
 	}
-	r.Previous, r.Newest = r.Newest, c
+	r.Previous, r.Newest, r.Pin = r.Newest, c, ""
 	r.Intent, r.Attempts = nil, Attempts{}
 	return r
 }
@@ -266,11 +298,11 @@ func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
 	return r
 }
 
-// Published records that the newest registration stands in the gateway's Secret, as which the pods are now to
+// Published records that the desired registration stands in the gateway's Secret, as which the pods are now to
 // be rolled. changed is when the Secret was written, done that every Deployment was rolled out to the one before;
 // undisturbed are the Deployments that need nothing of the new rollout.
 func (r Record) Published(changed, now time.Time, done bool, undisturbed ...string) Record {
-	held := r.Previous
+	held := r.other()
 	if back := r.Revert.Held; back.Fingerprint != "" && (held.Fingerprint == "" || back.NotAfter.Before(held.NotAfter)) {
 		held = back
 	}
@@ -278,7 +310,7 @@ func (r Record) Published(changed, now time.Time, done bool, undisturbed ...stri
 	if before := r.Rollout.Held; !done && before.Fingerprint != "" && (held.Fingerprint == "" || before.NotAfter.Before(held.NotAfter)) {
 		held = before
 	}
-	r.Rollout = Rollout{Sequence: r.Rollout.Sequence + 1, Fingerprint: r.Newest.Fingerprint, Started: now, Published: changed, Held: held}
+	r.Rollout = Rollout{Sequence: r.Rollout.Sequence + 1, Fingerprint: r.Desired().Fingerprint, Started: now, Published: changed, Held: held}
 	for _, uid := range undisturbed {
 		r.Rollout = r.Rollout.with(Rolled{UID: uid, Done: true})
 	}
@@ -288,19 +320,35 @@ func (r Record) Published(changed, now time.Time, done bool, undisturbed ...stri
 // Rolling records that a Deployment was annotated.
 func (r Record) Rolling(uid string, now time.Time) Record {
 	if _, begun := r.Rollout.Begun(uid); !begun {
-		r.Rollout = r.Rollout.with(Rolled{UID: uid, At: now})
+		r.Rollout, r.Rollout.Problem = r.Rollout.with(Rolled{UID: uid, At: now}), ""
 	}
+	return r
+}
+
+// RolloutFailed records that a Deployment did not come up, or did not stay up, and what was wrong in scrubbed words.
+func (r Record) RolloutFailed(problem string, now time.Time) Record {
+	r.Rollout.Failed, r.Rollout.Problem = now, problem
+	return r
+}
+
+// Retried records that the rollout is tried anew, for the Deployments that are not done.
+func (r Record) Retried() Record {
+	r.Rollout.Sequence, r.Rollout.Retries, r.Rollout.Problem = r.Rollout.Sequence+1, r.Rollout.Retries+1, ""
+	r.Rollout.Rolled = slices.DeleteFunc(slices.Clone(r.Rollout.Rolled), func(rolled Rolled) bool { return !rolled.Done })
 	return r
 }
 
 // RolledOut records that all pods of a Deployment run with the published registration, and whether it was the last
 // one. The UID is "" where there is none.
-func (r Record) RolledOut(uid string, last bool) Record {
+func (r Record) RolledOut(uid string, last bool, now time.Time) Record {
 	if uid != "" {
 		rolled := r.Rollout.rolled(uid)
 		rolled.Done = true
 		r.Rollout = r.Rollout.with(rolled)
+		r.Rollout.Problem = "" // It is the one that is waited for.
 	}
-	r.Rollout.Completed = r.Rollout.Completed || last
+	if last && r.Rollout.Completed.IsZero() {
+		r.Rollout.Completed = now
+	}
 	return r
 }

@@ -64,10 +64,10 @@ func TestRecordTransitions(t *testing.T) {
 	g.Expect(r.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
 	g.Expect(r.Rollout.Done("uid-a")).To(BeFalse())
 
-	rolled := r.RolledOut("uid-a", true)
+	rolled := r.RolledOut("uid-a", true, noon)
 	g.Expect(rolled.Rollout.Done("uid-a")).To(BeTrue())
-	g.Expect(rolled.Rollout.Completed).To(BeTrue())
-	g.Expect(r.RolledOut("uid-a", false).Rollout.Completed).To(BeFalse())
+	g.Expect(rolled.Rollout.Completed).To(Equal(noon))
+	g.Expect(r.RolledOut("uid-a", false, noon).Rollout.Completed).To(BeZero())
 	g.Expect(rolled.Rollout.Annotation()).To(Equal("fingerprint-C-1"))
 
 	// Somebody else renews, before and after the rollout.
@@ -94,7 +94,7 @@ func TestRecordAsJSON(t *testing.T) {
 	g := NewWithT(t)
 	full := Record{Cluster: "here"}.Seen(older, "").Succeeded(newest, "x", noon).Published(noon.Add(time.Second), noon.Add(1500*time.Millisecond), false).
 		Failed(credentialsRejected("uid/7"), newest, noon.Add(time.Hour)).Claimed(newest, "y", intent(noon.Add(2*time.Hour), "me"))
-	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older, ""), "full": full, "rolled": full.RolledOut("uid-a", true)} {
+	for name, r := range map[string]Record{"zero": {}, "seen": Record{}.Seen(older, ""), "full": full, "rolled": full.RolledOut("uid-a", true, noon)} {
 		encoded, err := json.Marshal(r)
 		g.Expect(err).NotTo(HaveOccurred())
 		var decoded Record
@@ -110,7 +110,7 @@ func TestRecordAsJSON(t *testing.T) {
 		"attempts":{"fingerprint":"f","failed":1,"unresolved":1,"state":"RenewalTimedOut","message":"m","last":"2031-05-01T12:00:00Z","next":"2031-05-01T12:01:00Z","refused":"1","request":"x"},
 		"renewed":{"fingerprint":"e","time":"2031-05-01T12:00:00Z"},
 		"handledRequest":"w",
-		"rollout":{"sequence":3,"fingerprint":"f","started":"2031-05-01T12:00:00Z","published":"2031-05-01T12:00:00Z","completed":true,
+		"rollout":{"sequence":3,"fingerprint":"f","started":"2031-05-01T12:00:00Z","published":"2031-05-01T12:00:00Z","completedAt":"2031-05-01T12:00:00Z",
 			"rolled":[{"uid":"u","at":"2031-05-01T12:00:00Z","done":true}],
 			"held":{"serialNumber":"s","fingerprint":"d","notBefore":"2031-05-01T12:00:00Z","notAfter":"2031-05-01T12:00:00Z"}}}`), &stored)).To(Succeed())
 	g.Expect(stored).To(Equal(Record{
@@ -118,6 +118,6 @@ func TestRecordAsJSON(t *testing.T) {
 		Intent:   &Intent{Fingerprint: "f", Attempt: 2, Since: noon, Until: noon.Add(time.Hour), By: "me", Job: "ingress-renew-1"},
 		Attempts: Attempts{Fingerprint: "f", Failed: 1, Unresolved: 1, State: "RenewalTimedOut", Message: "m", Last: noon, Next: noon.Add(time.Minute), Refused: "1", Request: "x"},
 		Renewed:  Renewed{Fingerprint: "e", Time: noon}, HandledRequest: "w",
-		Rollout: Rollout{Sequence: 3, Fingerprint: "f", Started: noon, Published: noon, Completed: true, Rolled: []Rolled{{UID: "u", At: noon, Done: true}}, Held: Certificate{SerialNumber: "s", Fingerprint: "d", NotBefore: noon, NotAfter: noon}},
+		Rollout: Rollout{Sequence: 3, Fingerprint: "f", Started: noon, Published: noon, Completed: noon, Rolled: []Rolled{{UID: "u", At: noon, Done: true}}, Held: Certificate{SerialNumber: "s", Fingerprint: "d", NotBefore: noon, NotAfter: noon}},
 	}))
 }

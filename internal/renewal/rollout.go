@@ -1,6 +1,7 @@
 package renewal
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -9,39 +10,61 @@ func unrolled(o Observation, _ Decision, _ time.Time) *Decision {
 	if !o.Record.unrolled() {
 		return nil
 	}
-	return do(StepAdvance, RollingOut, "certificate %s is published", o.Record.Newest.SerialNumber)
+	return do(StepAdvance, RollingOut, "certificate %s is published", o.Record.Desired().SerialNumber)
 }
 
 // rolling takes the Deployments one after another: the next is begun when the one before is done, or is in somebody
 // else's hands. A rollout that failed, one that a person has to do, and one that does not get on don't hold up a
 // renewal that is due: they are told further down.
 func rolling(o Observation, base Decision, now time.Time) *Decision {
-	undone := o.Undone()
+	undone, desired := o.Undone(), o.Record.Desired().SerialNumber
 	if len(undone) == 0 && !o.RolledOut() {
-		return do(StepComplete, RollingOut, "there is nothing to be rolled to certificate %s", o.Record.Newest.SerialNumber)
+		return do(StepComplete, RollingOut, "there is nothing to be rolled to certificate %s", desired)
 	}
+	renewsFirst := base.Due && o.Pin == ""
 	for _, d := range undone {
 		begun, rolled := o.Record.Rollout.Begun(d.UID)
+		problem := failure(o, d, now)
 		switch {
-		case byHand(o, d):
+		case byHand(o, d, now):
 			continue
-		case finished(o, d):
-			return of(d, do(StepComplete, RollingOut, "every pod of Deployment %s runs with certificate %s", d.Name, o.Record.Newest.SerialNumber))
+		case finished(o, d, now):
+			return of(d, do(StepComplete, RollingOut, "every pod of Deployment %s runs with certificate %s", d.Name, desired))
 		case !rolled && o.RollRefused:
 			return nil
 		case !rolled && !o.RolloutNever:
-			return of(d, do(StepRoll, RollingOut, "rolling Deployment %s to certificate %s", d.Name, o.Record.Newest.SerialNumber))
-		case base.Due || failed(o, d, now):
+			return of(d, do(StepRoll, RollingOut, "rolling Deployment %s to certificate %s", d.Name, desired))
+		case problem != "" && o.Record.Rollout.Problem == "":
+			decision := of(d, do(StepFail, RolloutFailed, "noting what is wrong with the rollout of Deployment %s", d.Name))
+			decision.Problem = problem
+			return decision
+		case renewsFirst:
+			return nil
+		case retries(o, d, now):
+			return of(d, do(StepRetry, RollingOut, "trying the rollout of Deployment %s to certificate %s anew", d.Name, desired))
+		case o.Record.Rollout.Problem != "" || d.Paused:
 			return nil
 		}
-		// Without its progress, which would have the status written at every step of it.
-		decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s", d.Name, o.Record.Newest.SerialNumber)
-		if o.RolloutTimeout > 0 {
-			decision.At = begun.Add(o.RolloutTimeout)
-		}
-		return decision
+		return underway(o, d, begun)
 	}
 	return nil
+}
+
+// underway tells of a Deployment that is being rolled, without its progress, which would have the status written at every
+// step of it.
+func underway(o Observation, d Deployment, begun time.Time) *Decision {
+	decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s", d.Name, o.Record.Desired().SerialNumber)
+	switch {
+	case takenBack(o, d):
+		decision.At = retryAt(o, d)
+		decision.Message = fmt.Sprintf("the rollout of Deployment %s was taken back by somebody who removed the annotation gateway.flexops.dev/registration from its pod template; it is tried anew at %s", d.Name, stamp(decision.At))
+	case d.Complete:
+		decision.At = settled(o, d)
+		decision.Message = fmt.Sprintf("every pod of Deployment %s was started with certificate %s; whether they stay up is watched until %s", d.Name, o.Record.Desired().SerialNumber, stamp(decision.At))
+	case o.RolloutTimeout > 0:
+		decision.At = begun.Add(o.RolloutTimeout)
+	}
+	return decision
 }
 
 func of(d Deployment, decision *Decision) *Decision {
@@ -49,50 +72,126 @@ func of(d Deployment, decision *Decision) *Decision {
 	return decision
 }
 
-// finished says that no pod of the Deployment can have an older registration.
-func finished(o Observation, d Deployment) bool {
+// finished says that no pod of the Deployment can have another registration, and that those which were rolled stay up.
+// That its pods happen to be new does not do for one that is tried anew.
+func finished(o Observation, d Deployment, now time.Time) bool {
 	if d.Annotation == o.Record.Rollout.Annotation() {
-		return d.Complete
+		return d.Complete && !now.Before(settled(o, d)) && (d.Unstable == "" || o.Record.Rollout.Problem != "")
 	}
-	return d.OldPods == 0
-}
-
-// byHand says that a person is to restart the Deployment's pods: because the policy says so, or because somebody has
-// removed the annotation, and with it the new pods, before the rollout was done.
-func byHand(o Observation, d Deployment) bool {
 	_, rolled := o.Record.Rollout.Begun(d.UID)
-	return d.Annotation != o.Record.Rollout.Annotation() && d.OldPods > 0 && (rolled || o.RolloutNever)
+	anew := !rolled && o.Record.Rollout.Retries > 0 && strings.HasPrefix(d.Annotation, o.Record.Rollout.Fingerprint+"-")
+	return d.OldPods == 0 && !anew
 }
 
-// failed says that a Deployment which was begun does not get on.
-func failed(o Observation, d Deployment, now time.Time) bool {
-	begun, rolled := o.Record.Rollout.Begun(d.UID)
-	switch {
-	case !rolled || finished(o, d) || byHand(o, d):
-		return false
-	case o.RolloutTimeout > 0:
-		return d.Paused || !now.Before(begun.Add(o.RolloutTimeout))
-	default:
-		return d.Paused || d.Failed
+// settled is when it is known that the new pods stay up.
+func settled(o Observation, d Deployment) time.Time {
+	if d.UpSince.IsZero() {
+		return time.Time{}
 	}
+	return d.UpSince.Add(o.Settle)
+}
+
+// takenBack says that somebody has removed the annotation, and with it the new pods, before the rollout was done.
+func takenBack(o Observation, d Deployment) bool {
+	_, rolled := o.Record.Rollout.Begun(d.UID)
+	return rolled && d.Annotation != o.Record.Rollout.Annotation() && d.OldPods > 0
+}
+
+// byHand says that a person is to restart the Deployment's pods: because the policy says so, or because a rollout was
+// taken back that had failed, or was so again and again. Who does that may know why.
+func byHand(o Observation, d Deployment, now time.Time) bool {
+	never := o.RolloutNever && d.OldPods > 0 && d.Annotation != o.Record.Rollout.Annotation()
+	return never || takenBack(o, d) && (!o.Record.Rollout.Failed.IsZero() || retryAt(o, d).IsZero() || now.After(lastRetry(o)))
+}
+
+// failure says why a Deployment that was begun does not come up, or has not stayed up; "" where it may yet.
+func failure(o Observation, d Deployment, now time.Time) string {
+	begun, rolled := o.Record.Rollout.Begun(d.UID)
+	late := d.Failed
+	if o.RolloutTimeout > 0 {
+		late = !now.Before(begun.Add(o.RolloutTimeout))
+	}
+	switch {
+	case !rolled || d.Annotation != o.Record.Rollout.Annotation() || d.Paused:
+		return ""
+	case d.Unstable != "":
+		return "its new pods do not stay up: " + d.Unstable
+	case late && !d.Complete && d.Complaint != "":
+		return "its new pods do not become available: " + d.Message + "; " + d.Complaint
+	case late && !d.Complete:
+		return "its new pods do not become available: " + d.Message
+	default:
+		return ""
+	}
+}
+
+// DefaultSettle is how long new pods are watched after a rollout where nothing else is said.
+const DefaultSettle = time.Minute
+
+// maxRetries is how often a rollout is tried anew. Kubernetes itself goes on restarting the pods: new ones are for what
+// only they get out of, and could do harm.
+const maxRetries = 2
+
+// retryDelay is how long the first retry is put off, the next ones three times as long as the one before.
+const retryDelay = 10 * time.Minute
+
+// lastRetry is when no rollout is tried anew any more: a window may have closed.
+func lastRetry(o Observation) time.Time { return o.Record.Rollout.Started.Add(time.Hour) }
+
+// retryAt is when a rollout that failed, or was taken back, is tried anew; zero where it is not.
+func retryAt(o Observation, d Deployment) time.Time {
+	r := o.Record.Rollout
+	since, _ := r.Begun(d.UID)
+	if r.Problem != "" {
+		since = r.Failed
+	}
+	delay := retryDelay
+	for range r.Retries {
+		delay *= 3
+	}
+	if at := since.Add(delay); r.Retries < maxRetries && !at.After(lastRetry(o)) {
+		return at
+	}
+	return time.Time{}
+}
+
+// retries says that a rollout is tried anew now.
+func retries(o Observation, d Deployment, now time.Time) bool {
+	at := retryAt(o, d)
+	again := takenBack(o, d) || o.Record.Rollout.Problem != "" && !d.Complete
+	return again && !o.RolloutNever && !d.Paused && !at.IsZero() && !now.Before(at) && !now.After(lastRetry(o))
 }
 
 func rolloutFailed(o Observation, _ Decision, now time.Time) *Decision {
 	for _, d := range o.Undone() {
-		if failed(o, d, now) {
-			return wait(RolloutFailed, "Deployment %s did not become available with certificate %s: %s; its older pods go on serving until %s. "+
-				"Look at its new pods; the rollout goes on when they are available%s",
-				d.Name, o.Record.Newest.SerialNumber, d.Message, stamp(o.Record.Rollout.Held.NotAfter), notBegun(o))
+		_, rolled := o.Record.Rollout.Begun(d.UID)
+		problem := o.Record.Rollout.Problem
+		if d.Paused {
+			problem = d.Message
 		}
+		if !rolled || byHand(o, d, now) || problem == "" {
+			continue
+		}
+		decision := wait(RolloutFailed, "Deployment %s is not rolled out to certificate %s: %s. Pods with the certificate before it can serve until %s. Look at its new pods; the rollout goes on when they stay up",
+			d.Name, o.Record.Desired().SerialNumber, problem, stamp(o.Record.Rollout.Held.NotAfter))
+		if at := retryAt(o, d); !d.Paused && now.Before(at) && !d.Complete {
+			decision.At = at
+			decision.Message += ", and is tried anew at " + stamp(at)
+		}
+		if d.Complete {
+			decision.At = settled(o, d)
+		}
+		decision.Message += notBegun(o, now)
+		return decision
 	}
 	return nil
 }
 
 // notBegun names the Deployments that wait for another one.
-func notBegun(o Observation) string {
+func notBegun(o Observation, now time.Time) string {
 	var names []string
 	for _, d := range o.Undone() {
-		if _, rolled := o.Record.Rollout.Begun(d.UID); !rolled && !byHand(o, d) {
+		if _, rolled := o.Record.Rollout.Begun(d.UID); !rolled && !byHand(o, d, now) {
 			names = append(names, d.Name)
 		}
 	}
@@ -102,11 +201,11 @@ func notBegun(o Observation) string {
 	return "; not rolled before that: " + strings.Join(names, ", ")
 }
 
-func restartRequired(o Observation, _ Decision, _ time.Time) *Decision {
+func restartRequired(o Observation, _ Decision, now time.Time) *Decision {
 	var names []string
 	pods := 0
 	for _, d := range o.Undone() {
-		if byHand(o, d) {
+		if byHand(o, d, now) {
 			names = append(names, "deployment/"+d.Name)
 			pods += d.OldPods
 		}

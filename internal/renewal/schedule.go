@@ -15,10 +15,15 @@ const defaultRolloutTime = 10 * time.Minute
 // short against a certificate of an hour, which is still to be renewed before it expires.
 const minInterval = 10 * time.Minute
 
-// Schedule returns when a certificate is due for renewal, and how long before its expiry that is: before, but
+// maxJitter is how much earlier than it must a renewal is due at the most, so that a fleet which was made at once is not
+// renewed at once.
+const maxJitter = 6 * time.Hour
+
+// Schedule returns when a certificate is due for renewal, and how long before its expiry it must be: before, but
 // never more than a third of its lifetime. The lifetime of a certificate that was renewed counts from the
-// renewal, so that one which comes back with little time left is not due again at once.
-func Schedule(c Certificate, before time.Duration, renewed Renewed) (at time.Time, effective time.Duration) {
+// renewal, so that one which comes back with little time left is not due again at once. It is due up to a twentieth of
+// that earlier, by a jitter from 0 to 1.
+func Schedule(c Certificate, before time.Duration, jitter float64, renewed Renewed) (at time.Time, effective time.Duration) {
 	if before <= 0 {
 		before = DefaultBefore
 	}
@@ -28,7 +33,8 @@ func Schedule(c Certificate, before time.Duration, renewed Renewed) (at time.Tim
 		start = renewed.Time
 	}
 	effective = max(0, min(before, c.NotAfter.Sub(start)/3)).Truncate(time.Second)
-	at = c.NotAfter.Add(-effective)
+	earlier := time.Duration(jitter * float64(min(effective/20, maxJitter))).Truncate(time.Second)
+	at = c.NotAfter.Add(-effective - earlier)
 	if earliest := renewed.Time.Add(minInterval); ours && at.Before(earliest) {
 		at = earliest
 		if at.After(c.NotAfter) {

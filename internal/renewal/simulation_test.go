@@ -24,7 +24,8 @@ func TestPlanConverges(t *testing.T) {
 	}
 	// The worlds are of no use if nothing ever happens in them.
 	for _, event := range []string{"Adopt", "Renew", "Publish", "Advance", "Roll", "Complete", "died before a write", "died after a write", "died while asking",
-		"answer lost", "refused", "unavailable", "renewed by hand", "requested", "clock put back", "capped", "rollout failed", "put back", "Restore", "Restored", "contested"} {
+		"answer lost", "refused", "unavailable", "renewed by hand", "requested", "clock put back", "capped", "rollout failed", "put back", "Restore", "Restored", "contested",
+		"Fail", "Retry", "not stable", "Pin", "pinned", "unpinned"} {
 		if total[event] < 100 {
 			t.Errorf("%q happened %d times in all worlds: %v", event, total[event], total)
 		}
@@ -65,10 +66,11 @@ type renewals struct {
 // pods of one Deployment.
 type pods struct {
 	Deployment
-	rolls   map[string]int         // by annotation
-	holds   map[string]Certificate // what some of them may run with
-	since   map[string]Certificate // what the Secret has held since they are being replaced
-	readyAt time.Time
+	rolls map[string]int         // by annotation
+	holds map[string]Certificate // what some of them may run with
+	since map[string]Certificate // what the Secret has held since they are being replaced
+	// They come up, and, where crashAt is not zero, go down once more for a while.
+	readyAt, crashAt, backAt time.Time
 }
 
 func newWorld(seed uint64) *world {
@@ -79,7 +81,7 @@ func newWorld(seed uint64) *world {
 	w.secret = w.issue()
 	w.secret.NotAfter = noon.Add(time.Duration(random.IntN(40)-5) * day)
 	w.secret.NotBefore = w.secret.NotAfter.Add(-w.validity)
-	w.spec = Observation{Cluster: "here", Credentials: "0", RolloutNever: random.IntN(4) == 0}
+	w.spec = Observation{Cluster: "here", Credentials: "0", Settle: time.Minute, Jitter: random.Float64(), RolloutNever: random.IntN(4) == 0}
 	if random.IntN(3) == 0 {
 		w.spec.RolloutTimeout = time.Hour
 	}
@@ -134,7 +136,7 @@ func (w *world) live() error {
 		}
 	}
 	w.calm, w.good = true, true
-	w.spec.Suspended, w.spec.Blocked, w.spec.Refused = false, nil, nil
+	w.spec.Suspended, w.spec.Blocked, w.spec.Refused, w.spec.Pin = false, nil, nil, ""
 	w.spec.Credentials += "+"
 	for moments := 0; ; moments++ {
 		if err := w.moment(); err != nil {
@@ -183,6 +185,9 @@ func (w *world) disturb() {
 		w.spec.RenewRequest = fmt.Sprint(len(w.log))
 		w.note("requested", "%s", w.spec.RenewRequest)
 	}
+	if w.random.IntN(100) < 3 {
+		w.spec.Pin = []string{"", w.record.Newest.SerialNumber, w.record.Previous.SerialNumber}[w.random.IntN(3)]
+	}
 	// What is replaced before anybody has looked was never there for the operator.
 	unseen := w.secret.Fingerprint != w.record.Newest.Fingerprint
 	if w.random.IntN(100) < 2 && !unseen {
@@ -224,16 +229,23 @@ func (w *world) publish(c Certificate) {
 func (w *world) observe() Observation {
 	for _, d := range w.deployments {
 		if d.since != nil && !w.clock.Before(d.readyAt) {
-			d.holds, d.since, d.Complete, d.Failed = d.since, nil, true, false
+			d.holds, d.since, d.Complete, d.Failed, d.UpSince = d.since, nil, true, false, d.readyAt
+		}
+		if d.since == nil && !d.crashAt.IsZero() && !w.clock.Before(d.crashAt) {
+			w.events["not stable"]++
+			d.Unstable, d.Complete, d.crashAt = "it crashes", false, time.Time{}
+		}
+		if d.Unstable != "" && !d.Complete && !w.clock.Before(d.backAt) {
+			d.Complete, d.UpSince = true, d.backAt
 		}
 	}
 	o := w.spec
 	o.Certificate, o.Record, o.SecretChanged = w.secret, w.record, w.changed
 	newest := w.record.Newest
 	switch {
-	case !w.record.Exists() || w.secret.Fingerprint == newest.Fingerprint:
+	case !w.record.Exists() || w.secret.Fingerprint == w.record.Desired().Fingerprint:
 		o.Standing = Same
-	case w.secret.Fingerprint == w.record.Previous.Fingerprint:
+	case w.secret.Fingerprint == w.record.Previous.Fingerprint, w.secret.Fingerprint == newest.Fingerprint:
 		o.Standing = Older
 	case w.secret.NotAfter.After(newest.NotAfter):
 		o.Standing = Newer
@@ -243,7 +255,9 @@ func (w *world) observe() Observation {
 	o.Deployments = nil
 	for _, d := range w.deployments {
 		seen := d.Deployment
-		for fingerprint := range d.holds {
+		may := maps.Clone(d.holds) // and those that are coming up
+		maps.Copy(may, d.since)
+		for fingerprint := range may {
 			if fingerprint != w.secret.Fingerprint {
 				seen.OldPods++
 				if !w.record.Revert.Since.IsZero() {
@@ -294,8 +308,10 @@ func (w *world) rest(o Observation, d Decision) {
 		}
 	}
 	for _, p := range w.deployments { // a change of it is seen
-		if p.since != nil && p.readyAt.After(w.clock) && p.readyAt.Before(until) {
-			until = p.readyAt
+		for _, at := range []time.Time{p.readyAt, p.crashAt, p.backAt} {
+			if at.After(w.clock) && at.Before(until) {
+				until = at
+			}
 		}
 	}
 	if w.random.IntN(3) == 0 { // something else is seen
@@ -350,7 +366,7 @@ func (w *world) act(o Observation, d Decision) error {
 		w.store(w.record.Restored())
 	case StepPublish:
 		if !w.happens(10) {
-			w.publish(w.record.Newest)
+			w.publish(w.record.Desired())
 		}
 	case StepAdvance:
 		r := w.record.Published(w.clock, w.clock, o.RolledOut(), o.Undisturbed()...)
@@ -360,15 +376,27 @@ func (w *world) act(o Observation, d Decision) error {
 			}
 			w.sequences[r.Rollout.Sequence] = r.Rollout.Fingerprint
 		}
+	case StepPin:
+		if w.note(map[bool]string{true: "pinned", false: "unpinned"}[d.Pin != ""], ""); o.Pin != "" && d.Pin != w.record.Newest.Fingerprint && d.Pin != w.record.Previous.Fingerprint {
+			return fmt.Errorf("%s is pinned, which nobody has", d.Pin)
+		}
+		w.store(w.record.Pinned(d.Pin))
 	case StepRoll:
 		return w.roll(d.Deployment)
+	case StepFail:
+		w.store(w.record.RolloutFailed(d.Problem, w.clock))
+	case StepRetry:
+		r := w.record.Retried()
+		if w.store(r); w.record.Rollout.Sequence == r.Rollout.Sequence {
+			w.sequences[r.Rollout.Sequence] = r.Rollout.Fingerprint
+		}
 	case StepComplete:
 		i := slices.IndexFunc(w.deployments, func(p *pods) bool { return p.Name == d.Deployment })
 		uid := ""
 		if i >= 0 {
 			uid = w.deployments[i].UID
 		}
-		w.store(w.record.RolledOut(uid, len(o.Undone()) <= 1))
+		w.store(w.record.RolledOut(uid, len(o.Undone()) <= 1, w.clock))
 	}
 	return nil
 }
@@ -434,7 +462,7 @@ func (w *world) roll(name string) error {
 		return nil
 	}
 	for _, other := range w.deployments {
-		if other != p && !other.Complete && other.Annotation == annotation {
+		if other != p && !w.record.Rollout.Done(other.UID) && other.Annotation == annotation {
 			return fmt.Errorf("%s and %s are rolled at the same time", p.Name, other.Name)
 		}
 	}
@@ -445,12 +473,16 @@ func (w *world) roll(name string) error {
 	if p.rolls[annotation]++; p.rolls[annotation] > 1 {
 		return fmt.Errorf("%s is rolled again to %s", p.Name, annotation)
 	}
-	p.Annotation, p.Complete, p.Failed = annotation, false, w.happens(20)
+	p.Annotation, p.Complete, p.Failed, p.Unstable, p.UpSince = annotation, false, w.happens(20), "", time.Time{}
 	p.since = map[string]Certificate{w.secret.Fingerprint: w.secret}
 	maps.Copy(p.holds, p.since)
 	p.readyAt = w.clock.Add(time.Duration(w.random.Int64N(int64(20 * time.Minute))))
 	if w.happens(20) {
 		p.readyAt = w.clock.Add(time.Duration(w.random.Int64N(int64(day))))
+	}
+	if p.crashAt = (time.Time{}); w.happens(20) {
+		p.crashAt = p.readyAt.Add(time.Duration(w.random.Int64N(int64(2 * time.Minute))))
+		p.backAt = p.crashAt.Add(time.Duration(w.random.Int64N(int64(time.Hour))))
 	}
 	return nil
 }

@@ -15,6 +15,9 @@ const (
 	// AfterAnnotation is a duration such as "500ms": how long PodSlow and PodCrashLoop wait (2s without it), and
 	// how long a Job's pod runs (0s without it).
 	AfterAnnotation = "simulator.flexops.dev/after"
+	// StartedAnnotation is the time at which a pod's containers say that they have started, where that is not the present
+	// one: for what looks at pods with a clock of its own.
+	StartedAnnotation = "simulator.flexops.dev/started"
 	// MessageAnnotation is the termination message that a Job's pod ends with.
 	MessageAnnotation = "simulator.flexops.dev/message"
 )

@@ -104,7 +104,7 @@ func (b *Bench) Renew(ctx context.Context, runner Runner, namespace string, plat
 func (b *Bench) newRun(runner Runner, namespace string, platform *simulator.Platform, faults []Fault) *run {
 	r := &run{
 		bench: b, runner: runner, namespace: namespace, platform: platform, log: &safeBuffer{},
-		clock:      clocktesting.NewFakeClock(time.Now().Truncate(time.Second)),
+		clock:      clocktesting.NewFakeClock(time.Now().Truncate(time.Second).Add(operator.Ahead)),
 		recordedAt: map[string]time.Time{}, handedOverAt: map[string]time.Time{},
 		deadPods: map[string]bool{}, jobs: map[string]batchv1.Job{}, jobPods: map[string]corev1.Pod{}, allPods: map[string]corev1.Pod{},
 	}

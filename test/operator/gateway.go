@@ -57,7 +57,8 @@ func Deployment(namespace, name, secret string, replicas int32) *appsv1.Deployme
 				Spec: corev1.PodSpec{
 					Containers: []corev1.Container{{
 						Name: "app", Image: "mulesoft/flex-gateway:1.8.0",
-						VolumeMounts: []corev1.VolumeMount{{Name: "registration", MountPath: "/usr/local/share/mulesoft/flex-gateway/conf.d/registration", ReadOnly: true}},
+						ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"flexctl", "probe", "--check=readiness"}}}},
+						VolumeMounts:   []corev1.VolumeMount{{Name: "registration", MountPath: "/usr/local/share/mulesoft/flex-gateway/conf.d/registration", ReadOnly: true}},
 					}},
 					Volumes: []corev1.Volume{{Name: "registration", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret}}}},
 				},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap/zapcore"
@@ -38,8 +39,9 @@ type Options struct {
 	Renewer anypoint.Renewer
 	Jobs    *job.Config
 	Clock   clock.WithTicker
-	// AnypointHosts are as the manager's flag.
-	AnypointHosts []string
+	// AnypointHosts and MaxFailedRollouts are as the manager's flags.
+	AnypointHosts     []string
+	MaxFailedRollouts int
 	// Namespace, where set, is the only one that the operator watches.
 	Namespace string
 	// Log receives what the operator logs.
@@ -47,6 +49,10 @@ type Options struct {
 	// Transport, where set, wraps the connection to the API server.
 	Transport func(http.RoundTripper) http.RoundTripper
 }
+
+// Ahead is how much the clocks of operators in tests are ahead of the cluster's: by more than new pods are watched, which
+// so need not be waited for.
+const Ahead = 5 * time.Minute
 
 // Operator is a running operator.
 type Operator struct {
@@ -116,7 +122,7 @@ func Start(o Options) (*Operator, error) {
 		Clock:         o.Clock,
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
-		MaxConcurrent: 4,
+		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}
