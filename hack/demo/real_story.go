@@ -44,6 +44,7 @@ func (r *real) comeBack(ctx context.Context, before *sight, timeout time.Duratio
 		chapter("A FlexRegistration for it"),
 		r.show("cat config/samples/gateway_v1alpha1_flexregistration.yaml"),
 		r.show("kubectl apply -f config/samples/gateway_v1alpha1_flexregistration.yaml"),
+		r.show(hurry),
 
 		chapter("A Job renews the registration, and the operator rolls the gateway"),
 		r.follow("kubectl get flexregistration -n gateway -o wide --watch", "RollingOut|Scheduled"),

@@ -77,3 +77,6 @@ func (t *terminal) follow(line, until string) scene {
 		return nil
 	}
 }
+
+// hurry has new pods watched for a shorter time than the minute that is the default.
+const hurry = `kubectl patch flexregistration ingress -n gateway --type=merge -p '{"spec":{"rollout":{"settle":"3s"}}}'    # in a hurry: 1m is the default`

@@ -24,6 +24,7 @@ func (w *simulated) story(ctx context.Context, timeout time.Duration) error {
 		chapter("A FlexRegistration for it"),
 		w.show("cat config/samples/gateway_v1alpha1_flexregistration.yaml"),
 		w.show("kubectl apply -f config/samples/gateway_v1alpha1_flexregistration.yaml"),
+		w.show(hurry),
 
 		chapter("The operator renews the registration and rolls the gateway"),
 		w.follow("kubectl get flexregistration -n gateway -o wide --watch", "RollingOut|Scheduled"),

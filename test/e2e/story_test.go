@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -57,6 +59,7 @@ func newStory(t *testing.T, o world.GatewayOptions) *story {
 	s.history, err = cluster.RecordPods(s.ctx, s.namespace)
 	s.Expect(err).NotTo(HaveOccurred())
 	s.fr = operator.FlexRegistration(s.namespace, operator.GatewayName)
+	s.fr.Spec.Rollout.Settle = &metav1.Duration{Duration: 3 * time.Second} // Most stories are not about it.
 	return s
 }
 
@@ -209,7 +212,7 @@ func (s *story) explain() {
 			said += err.Error() + "\n"
 		}
 	}
-	path := filepath.Join(directory, s.t.Name()+".txt")
+	path := filepath.Join(directory, strings.ReplaceAll(s.t.Name(), "/", "_")+".txt")
 	if err := os.WriteFile(path, []byte(said), 0o600); err != nil {
 		s.t.Error("keep what the cluster says:", err)
 		return

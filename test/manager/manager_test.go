@@ -186,6 +186,7 @@ func TestInstalled(t *testing.T) {
 		g.Expect(admin.Create(ctx, object)).To(Succeed())
 	}
 	kubectl("apply", "-f", "config/samples/gateway_v1alpha1_flexregistration.yaml")
+	kubectl("patch", "-n", "gateway", "flexregistration/ingress", "--type=merge", "-p", `{"spec":{"rollout":{"settle":"1s"}}}`) // The test is in a hurry.
 	kubectl("wait", "-n", "gateway", "flexregistration/ingress", "--for=condition=Ready", "--timeout=30s")
 	g.Expect(platform.Renewals(gateway.AgentID)).To(HaveLen(1))
 	g.Expect(kubectl("get", "flexregistration", "-n", "gateway")).To(MatchRegexp(`NAME +READY +EXPIRES +RENEWS +GATEWAY +AGE\s+ingress +True +20\S+Z +20\S+Z +ingress `))
