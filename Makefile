@@ -14,7 +14,7 @@ TESTARGS ?=
 export CGO_ENABLED ?= 0
 
 # The modules of this repository.
-MODULES := . hack/controlplane hack/tools hack/tools/golangci-lint
+MODULES := . hack/controlplane hack/helm/v3 hack/helm/v4 hack/tools hack/tools/golangci-lint
 
 ##@ Everyday
 
@@ -109,11 +109,11 @@ hack/tools/summary.sh test-results/$(1).json; exit $$status
 endef
 
 .PHONY: test
-test: bin/gotestsum ## Run all tests, those on a real control plane too; PKG and TESTARGS select
+test: bin/gotestsum bin/helm3 bin/helm4 ## Run all tests, those on a real control plane too; PKG and TESTARGS select
 	$(call run-tests,test,-count=1 -timeout 20m $(TESTARGS) $(PKG))
 
 .PHONY: test-race
-test-race: bin/gotestsum ## Run all tests under the race detector; needs a C compiler
+test-race: bin/gotestsum bin/helm3 bin/helm4 ## Run all tests under the race detector; needs a C compiler
 	$(call run-tests,test-race,-count=1 -timeout 40m -race $(TESTARGS) $(PKG),CGO_ENABLED=1)
 
 .PHONY: test-faults
@@ -147,3 +147,12 @@ bin/gotestsum: $(TOOLS)
 bin/golangci-lint: hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/go.sum
 	@echo "building golangci-lint, once (minutes)" >&2
 	@go -C hack/tools/golangci-lint build -o ../../../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && touch $@
+
+# Two majors of Helm, each in a module of its own: they need different versions of the same libraries.
+bin/helm3: hack/helm/v3/go.mod hack/helm/v3/go.sum
+	@echo "building Helm 3, once (minutes)" >&2
+	@go -C hack/helm/v3 build -o ../../../$@ helm.sh/helm/v3/cmd/helm && touch $@
+
+bin/helm4: hack/helm/v4/go.mod hack/helm/v4/go.sum
+	@echo "building Helm 4, once (minutes)" >&2
+	@go -C hack/helm/v4 build -o ../../../$@ helm.sh/helm/v4/cmd/helm && touch $@
