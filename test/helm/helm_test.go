@@ -8,9 +8,11 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -51,6 +53,24 @@ var _ = Describe("A release of the gateway", func() {
 	for _, h := range clients {
 		Context("of "+h.String(), func() { specs(h) })
 	}
+
+	It("has the conflict announced before the first renewal by which Helm 4 will refuse the old registration, and Helm 3 will not", func(ctx context.Context) {
+		for i, h := range clients {
+			s := newScene(ctx, h)
+			fr := operator.FlexRegistration(s.namespace, operator.GatewayName)
+			fr.Spec.Suspend = true
+			Expect(admin.Create(ctx, fr)).To(Succeed())
+			announced := ContainSubstring("field manager helm applies the registration in Secret " + operator.SecretName + " server-side")
+			Eventually(func() string {
+				c := meta.FindStatusCondition(s.status().Conditions, v1alpha1.ConditionRenewed)
+				if c == nil {
+					return ""
+				}
+				return c.Message
+			}).Should(And(Not(BeEmpty()), []types.GomegaMatcher{Not(announced), announced}[i]))
+			Expect(admin.Delete(ctx, fr)).To(Succeed())
+		}
+	})
 
 	It("of Helm 3 that Helm 4 goes on with is patched as by Helm 3: nothing is refused, and the newest registration is restored", func(ctx context.Context) {
 		s := renewedScene(ctx, clients[0])

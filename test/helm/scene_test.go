@@ -217,7 +217,7 @@ func (s *scene) settled() error {
 	if since := record.Revert.Since; !since.IsZero() {
 		return fmt.Errorf("waiting for the operator to know which pods came up since %s with what was put back", since)
 	}
-	if !record.Rollout.Completed || status.Rollout == nil || !status.Rollout.Completed || status.Rollout.Sequence != record.Rollout.Sequence {
+	if record.Rollout.Completed.IsZero() || status.Rollout == nil || !status.Rollout.Completed || status.Rollout.Sequence != record.Rollout.Sequence {
 		return fmt.Errorf("waiting for rollout %d to be completed; status: %+v", record.Rollout.Sequence, status)
 	}
 	if is, message := s.ready(); is != "True/"+v1alpha1.ReasonScheduled {

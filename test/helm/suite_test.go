@@ -60,7 +60,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	user, err := cluster.User("flex-registration-operator", operator.Group)
 	Expect(err).NotTo(HaveOccurred())
 
-	clk = clocktesting.NewFakeClock(time.Now().Truncate(time.Second))
+	clk = clocktesting.NewFakeClock(time.Now().Truncate(time.Second).Add(operator.Ahead))
 	platform, err = simulator.Start(simulator.Options{Clock: clk})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(platform.Close()).To(Succeed()) })
