@@ -66,6 +66,7 @@ type options struct {
 	jobs                    job.Config
 	maxConcurrent           int
 	maxFailedRollouts       int
+	observeOnly             bool
 	leaderElect             bool
 	leaderElectionNamespace string
 	metricsAddress          string
@@ -113,6 +114,7 @@ func flags(o *options) *pflag.FlagSet {
 	f = sets.FlagSet("Controller")
 	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals with their rollouts are under way, at once; the most urgent begin first. Renewals with credentials that are not known to be good run one after another.")
 	f.IntVar(&o.maxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
+	f.BoolVar(&o.observeOnly, "observe-only", false, "Only watch, and tell in the status what is due and what is wrong: nothing is renewed, published or rolled, and nothing written but the status of FlexRegistrations. Set --leader-elect=false and run one replica.")
 	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
@@ -189,7 +191,9 @@ func run(arguments []string) error {
 	}
 
 	reconciler := &controllers.Reconciler{}
-	if o.renewer == renewerJob {
+	if o.observeOnly {
+		logger.Info("only observing")
+	} else if o.renewer == renewerJob {
 		reconciler.Jobs, err = o.jobRunner(mgr)
 	} else {
 		reconciler.Renewer, err = o.execRenewer()
@@ -207,7 +211,7 @@ func run(arguments []string) error {
 	reconciler.Clock = clock.RealClock{}
 	reconciler.AnypointHosts = o.anypointHosts
 	reconciler.Identity = hostname + "_" + uuid.NewString()
-	reconciler.MaxConcurrent, reconciler.MaxFailedRollouts = o.maxConcurrent, o.maxFailedRollouts
+	reconciler.MaxConcurrent, reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxConcurrent, o.maxFailedRollouts, o.observeOnly
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
@@ -226,7 +230,9 @@ func (o *options) check() error {
 	switch {
 	case o.renewer != renewerJob && o.renewer != renewerExec:
 		return fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
-	case o.renewer == renewerJob && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
+	case o.observeOnly && o.leaderElect:
+		return errors.New("--observe-only writes no lease: run one replica, with --leader-elect=false")
+	case o.renewer == renewerJob && !o.observeOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
 		return fmt.Errorf("--renewer=job needs --job-image outside of a pod that has its name in %s and %s: the image that the operator itself runs from", podName, podNamespace)
 	}
 	if err := job.CheckImages(o.jobs.Images); err != nil {

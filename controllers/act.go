@@ -62,7 +62,10 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 	case renewal.StepComplete:
 		return r.complete(ctx, o, d.Deployment)
 	case renewal.StepPin:
-		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Pinned(d.Pin) }); err != nil {
+		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
+			pinned := s.Pinned(d.Pin)
+			return pinned.Told(renewal.Entry{Time: r.Clock.Now(), Action: "Pin", From: s.Desired().SerialNumber, To: pinned.Desired().SerialNumber, Outcome: renewal.Succeeded})
+		}); err != nil {
 			return err
 		}
 		r.event(o.flexRegistration, corev1.EventTypeNormal, "Pinned", "Pin", "%s", d.Message)
@@ -79,8 +82,18 @@ func (r *Reconciler) save(ctx context.Context, o *observation, record *gateway.R
 	if err := changed.Save(ctx, r.Client, o.gateway); err != nil {
 		return err
 	}
+	audit(ctx, record.History, changed.History)
 	o.remember(&changed)
 	return nil
+}
+
+// audit logs what a record tells for the first time.
+func audit(ctx context.Context, before, after []renewal.Entry) {
+	if len(after) == 0 || len(before) > 0 && before[len(before)-1] == after[len(after)-1] {
+		return
+	}
+	e := after[len(after)-1]
+	log.FromContext(ctx).WithName("audit").Info(e.Action, "cause", e.Cause, "from", e.From, "to", e.To, "outcome", e.Outcome)
 }
 
 func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
@@ -91,7 +104,9 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 	}
 	replaced := o.Record.Newest.SerialNumber
 	if err := r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
-		return s.Adopted(o.Certificate).Published(o.SecretChanged, r.Clock.Now(), o.RolledOut())
+		return s.Told(renewal.Entry{
+			Time: r.Clock.Now(), Action: "Adoption", Cause: gateway.Writer(o.secret, o.gateway.Key), From: s.Newest.SerialNumber, To: o.Certificate.SerialNumber, Outcome: renewal.Succeeded,
+		}).Adopted(o.Certificate).Published(o.SecretChanged, r.Clock.Now(), o.RolledOut())
 	}); err != nil {
 		return err
 	}
@@ -100,6 +115,13 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 }
 
 func (r *Reconciler) publish(ctx context.Context, o *observation) error {
+	if o.External {
+		if err := gateway.PublishTo(ctx, r.Client, r.APIReader, o.publication, o.secret, o.gateway.Key, o.record.Desired()); err != nil {
+			return err
+		}
+		o.Carried = true
+		return nil
+	}
 	secret, parsed, err := gateway.Publish(ctx, r.Client, r.APIReader, o.secret, o.gateway.Key, o.record.Desired())
 	if err != nil {
 		return err
@@ -113,6 +135,7 @@ func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 func (r *Reconciler) restore(ctx context.Context, o *observation) error {
 	old, by := o.Certificate, gateway.Writer(o.secret, o.gateway.Key)
 	if changed := o.Record.Reverting(old, o.SecretChanged, r.Clock.Now()); !reflect.DeepEqual(changed, o.Record) {
+		changed = changed.Told(renewal.Entry{Time: r.Clock.Now(), Action: "Restoration", Cause: by, From: old.SerialNumber, To: o.Record.Newest.SerialNumber, Outcome: renewal.Succeeded})
 		if err := r.save(ctx, o, o.record, func(renewal.Record) renewal.Record { return changed }); err != nil {
 			return err
 		}
@@ -149,8 +172,11 @@ func (r *Reconciler) complete(ctx context.Context, o *observation, name string) 
 	return nil
 }
 
-// event tells a person something. r.Recorder takes care that it is not repeated endlessly.
+// event tells a person something, where that may be written. r.Recorder takes care that it is not repeated endlessly.
 func (r *Reconciler) event(fr *v1alpha1.FlexRegistration, kind, reason, action, format string, args ...any) {
+	if r.ObserveOnly {
+		return
+	}
 	r.Recorder.Eventf(fr, nil, kind, reason, action, "%s", fmt.Sprintf(format, args...))
 }
 

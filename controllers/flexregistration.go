@@ -54,6 +54,8 @@ type Reconciler struct {
 	// before renewals pause that are not urgent; 0 for any number.
 	MaxConcurrent     int
 	MaxFailedRollouts int
+	// ObserveOnly: nothing is written but status.
+	ObserveOnly bool
 
 	claims    *claims
 	recalling sync.Mutex
@@ -232,8 +234,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, pausedIndex, indexPaused); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}
-	if err := mgr.Add(recordCleaner{r}); err != nil {
-		return fmt.Errorf("adding the cleaner of records: %w", err)
+	if !r.ObserveOnly {
+		if err := mgr.Add(recordCleaner{r}); err != nil {
+			return fmt.Errorf("adding the cleaner of records: %w", err)
+		}
 	}
 	controller := ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).

@@ -34,6 +34,8 @@ type observation struct {
 	record           *gateway.Record
 	credentials      anypoint.Credentials
 	leftovers        []client.Object
+	// publication is where the registration is published, if not in the gateway's Secret.
+	publication *gateway.Gateway
 	// generation is that of the spec that was looked at.
 	generation int64
 	// deploymentsRead says that Deployments were seen, and aren't just empty.
@@ -54,12 +56,20 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		RenewRequest:   fr.Annotations[v1alpha1.AnnotationRenew],
 		Pin:            fr.Spec.Pin,
 		Jitter:         jitter(fr.UID),
+		ObserveOnly:    r.ObserveOnly,
+		Follow:         fr.Spec.Renewal.Policy == v1alpha1.RenewalFollow,
+		Manual:         fr.Spec.Renewal.Policy == v1alpha1.RenewalManual,
+		Approved:       []string{fr.Spec.Renewal.Approve, fr.Annotations[v1alpha1.AnnotationApprove]},
+		External:       fr.Spec.Publish.Policy == v1alpha1.PublishExternal,
 	}}
+	if o.RenewRequest == fr.Status.LastHandledRequest {
+		o.RenewRequest = "" // Also where the record is from a backup that was made before.
+	}
 	o.observeWindows()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for _, look := range []func(context.Context, *observation) error{
-		r.observeGateway, r.observeRegistration, r.observeRecord, r.observeCredentials, r.observeJobs, r.observePeers, r.observeDeployments,
+		r.observeGateway, r.observeRegistration, r.observeRecord, r.observePublication, r.observeCredentials, r.observeJobs, r.observePeers, r.observeDeployments,
 	} {
 		if err := look(ctx, o); err != nil {
 			return o, err
@@ -119,9 +129,14 @@ func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) er
 		return nil
 	}
 	o.see(secret, parsed)
+	generator := gateway.Generator(secret)
 	switch err := parsed.CheckHost(r.AnypointHosts); {
-	case ptr.Deref(secret.Immutable, false):
-		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not", g.SecretName)
+	case o.Follow:
+	case !o.External && generator != "":
+		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretGenerated, "Secret %s is made by %s, which would overwrite a renewed registration: set spec.publish.policy to External, and spec.publish.secretRef to a Secret from which the renewed one is carried to where it comes from", g.SecretName, generator)
+		o.Blocked = o.Unwritable
+	case !o.External && ptr.Deref(secret.Immutable, false):
+		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not, or set spec.publish.policy to External", g.SecretName)
 		o.Blocked = o.Unwritable
 	case err != nil:
 		o.Blocked = renewal.NewFinding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err)
@@ -190,8 +205,38 @@ func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
 	return nil
 }
 
+// observePublication looks at where somebody else carries a renewed registration from, as long as it has not arrived.
+func (r *Reconciler) observePublication(ctx context.Context, o *observation) error {
+	if !o.External {
+		return nil
+	}
+	o.publication = o.gateway.Publication(o.flexRegistration)
+	refused := func(why string) *renewal.Finding {
+		return renewal.NewFinding(v1alpha1.ReasonPublicationRefused, "Secret %s, which spec.publish.secretRef names, %s: name one that does not exist, which the operator then makes, or label it %s", o.publication.SecretName, why, gateway.PublicationLabel)
+	}
+	if o.publication.SecretName == o.gateway.SecretName {
+		o.Unwritable = refused("is the gateway's own")
+	} else {
+		published, ours, err := gateway.ReadPublication(ctx, r.APIReader, o.publication)
+		if err != nil {
+			return err
+		}
+		if !ours {
+			o.Unwritable = refused("is somebody else's")
+		}
+		o.Carried = published != nil && o.record.Newest != nil && published.Certificate().Fingerprint == o.record.Desired().Certificate().Fingerprint
+	}
+	if o.Blocked == nil {
+		o.Blocked = o.Unwritable
+	}
+	return nil
+}
+
 func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) error {
 	name := o.flexRegistration.Spec.CredentialsRef.Name
+	if o.Follow {
+		return nil
+	}
 	secret := &corev1.Secret{}
 	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
 	switch {
@@ -216,7 +261,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 
 // observeJobs finds the image of flexctl, and what earlier renewals have left.
 func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error) {
-	if r.Jobs == nil {
+	if r.Jobs == nil || o.Follow || o.ObserveOnly {
 		return nil
 	}
 	image, finding := r.Jobs.Image(o.flexRegistration, o.gateway)

@@ -33,7 +33,7 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	}
 	for i := range agents.Items {
 		peer := &agents.Items[i]
-		if peer.UID == self.UID || o.Excluded != nil {
+		if peer.UID == self.UID || o.Excluded != nil || o.Follow {
 			continue
 		}
 		proven := peer.Namespace == self.Namespace
@@ -114,9 +114,9 @@ func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation, proven boo
 	}
 }
 
-// works says that a FlexRegistration would renew: one that is suspended, or can't read its registration, doesn't.
+// works says that a FlexRegistration would renew: one that is suspended, follows, or can't read its registration, doesn't.
 func works(fr *v1alpha1.FlexRegistration) bool {
-	return fr.DeletionTimestamp.IsZero() && !fr.Spec.Suspend &&
+	return fr.DeletionTimestamp.IsZero() && !fr.Spec.Suspend && fr.Spec.Renewal.Policy != v1alpha1.RenewalFollow &&
 		!meta.IsStatusConditionPresentAndEqual(fr.Status.Conditions, v1alpha1.ConditionCertificateValid, metav1.ConditionUnknown)
 }
 

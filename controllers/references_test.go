@@ -326,7 +326,11 @@ var _ = Describe("The resource", func() {
 			`supported values: "Automatic"`: func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Policy = "Sometimes" },
 			`"Never"`:                       func(fr *v1alpha1.FlexRegistration) { fr.Spec.Rollout.Policy = "Sometimes" },
 			"spec.targetRef.kind":           func(fr *v1alpha1.FlexRegistration) { fr.Spec.TargetRef.Kind = "StatefulSet" },
-			"spec.credentialsRef.name":      func(fr *v1alpha1.FlexRegistration) { fr.Spec.CredentialsRef.Name = "" },
+			"set credentialsRef.name":       func(fr *v1alpha1.FlexRegistration) { fr.Spec.CredentialsRef.Name = "" },
+			"write a duration up to 1h":     func(fr *v1alpha1.FlexRegistration) { fr.Spec.Rollout.Settle = duration("61m") },
+			"spec.pin: Invalid value":       func(fr *v1alpha1.FlexRegistration) { fr.Spec.Pin = "6F:27" },
+			"spec.renewal.approve: Invalid": func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Approve = "yes" },
+			"set publish.secretRef.name":    func(fr *v1alpha1.FlexRegistration) { fr.Spec.Publish.Policy = v1alpha1.PublishExternal },
 		} {
 			fr := operator.FlexRegistration(namespace, "refused")
 			change(fr)

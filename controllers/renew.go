@@ -148,7 +148,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	}
 	intent := renewal.Intent{
 		Since: now, Until: now.Add(renewal.Hold), By: r.Identity, For: string(o.flexRegistration.UID),
-		Credentials: o.Credentials, Image: o.Image,
+		Credentials: o.Credentials, Image: o.Image, Cause: bounded(renewal.Cause(o.Observation, d)),
 	}
 	if r.Jobs != nil {
 		intent.Until = now.Add(job.Hold)

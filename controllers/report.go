@@ -73,7 +73,9 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	}
 	if o.Record.Exists() {
 		s.LastRenewalTime = timeOrNil(o.Record.Renewed.Time)
-		s.LastHandledRequest = o.Record.HandledRequest
+		if fr.Annotations[v1alpha1.AnnotationRenew] != s.LastHandledRequest {
+			s.LastHandledRequest = o.Record.HandledRequest
+		}
 		attempts := o.Record.AttemptsFor(o.Certificate.Fingerprint)
 		s.FailedAttempts = int32(attempts.Failed) //nolint:gosec // It grows by a few a day.
 		s.NextAttemptTime, s.RefusedCredentials = nil, ""
@@ -82,6 +84,10 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		}
 		if !d.NextAttempt.IsZero() {
 			s.NextAttemptTime = timeOrNil(d.NextAttempt)
+		}
+		s.History = nil
+		for _, e := range o.Record.History {
+			s.History = append(s.History, v1alpha1.HistoryEntry{Time: metav1.NewTime(e.Time.Truncate(time.Second)), Action: e.Action, Cause: e.Cause, From: e.From, To: e.To, Outcome: e.Outcome})
 		}
 		was := s.Rollout
 		s.Rollout = nil
@@ -157,6 +163,8 @@ const (
 	notReady readiness = "False"
 	// untilDue: True until a renewal is due.
 	untilDue readiness = "True until a renewal is due, then False"
+	// untilUrgent: True until a renewal is urgent.
+	untilUrgent readiness = "True until a renewal is urgent, then False"
 	// onCourse: True until three attempts in a row have failed.
 	onCourse readiness = "True for the first two failed attempts in a row, then False"
 )
@@ -172,6 +180,10 @@ var table = map[string]row{
 	v1alpha1.ReasonNotYetValid:        {ready: notReady},
 
 	v1alpha1.ReasonWaitingForWindow:   {ready: ready},
+	v1alpha1.ReasonObserving:          {ready: untilDue},
+	v1alpha1.ReasonAwaitingApproval:   {ready: untilUrgent, warn: true},
+	v1alpha1.ReasonFollowing:          {ready: untilUrgent},
+	v1alpha1.ReasonAwaitingSync:       {ready: untilUrgent},
 	v1alpha1.ReasonFleetPaused:        {ready: ready, warn: true},
 	v1alpha1.ReasonPinned:             {ready: untilDue},
 	v1alpha1.ReasonQueued:             {ready: ready, reconciling: true},
@@ -188,6 +200,8 @@ var table = map[string]row{
 	v1alpha1.ReasonVolumeNotFound:         {ready: notReady, stalled: true},
 	v1alpha1.ReasonRegistrationInvalid:    {ready: notReady, stalled: true},
 	v1alpha1.ReasonSecretImmutable:        {ready: notReady, stalled: true},
+	v1alpha1.ReasonSecretGenerated:        {ready: notReady, stalled: true},
+	v1alpha1.ReasonPublicationRefused:     {ready: notReady, stalled: true},
 	v1alpha1.ReasonAnypointHostNotAllowed: {ready: notReady, stalled: true},
 	v1alpha1.ReasonCredentialsIncomplete:  {ready: notReady, stalled: true},
 	v1alpha1.ReasonWindowInvalid:          {ready: notReady, stalled: true},
@@ -231,6 +245,8 @@ func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []meta
 		status = metav1.ConditionTrue
 	case untilDue:
 		status = trueIf(!d.Due)
+	case untilUrgent:
+		status = trueIf(!d.Urgent)
 	case onCourse:
 		status = trueIf(o.Record.AttemptsFor(o.Certificate.Fingerprint).Failed < attemptsOnCourse)
 	}
@@ -252,7 +268,7 @@ func conditions(o renewal.Observation, d renewal.Decision, now time.Time) []meta
 	if r.reconciling {
 		all = append(all, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: reason, Message: message})
 	}
-	if r.stalled || r.ready == untilDue && d.Due {
+	if r.stalled || r.ready == untilDue && d.Due || r.ready == untilUrgent && d.Urgent {
 		all = append(all, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason, Message: message})
 	}
 	return all

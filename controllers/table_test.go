@@ -110,6 +110,7 @@ func TestConditionsFollowTheTable(t *testing.T) {
 	for reason, r := range table {
 		for _, expired := range []bool{false, true} {
 			for _, due := range []bool{false, true} {
+				urgent := due // as urgent as it is due
 				for _, failed := range []int{0, 2, 3} {
 					g := NewWithT(t)
 					certificate := renewal.Certificate{Fingerprint: "f", SerialNumber: "1", NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.Add(time.Hour)}
@@ -119,9 +120,9 @@ func TestConditionsFollowTheTable(t *testing.T) {
 					o := renewal.Observation{Certificate: certificate, Record: renewal.Record{
 						Newest: certificate, Attempts: renewal.Attempts{Fingerprint: "f", Failed: failed}, Rollout: renewal.Rollout{Fingerprint: "f"},
 					}}
-					all := conditions(o, renewal.Decision{State: renewal.State(reason), Message: "m", Due: due, RenewalTime: now}, now)
+					all := conditions(o, renewal.Decision{State: renewal.State(reason), Message: "m", Due: due, Urgent: urgent, RenewalTime: now}, now)
 
-					want := r.ready == ready || r.ready == untilDue && !due || r.ready == onCourse && failed < 3
+					want := r.ready == ready || r.ready == untilDue && !due || r.ready == untilUrgent && !urgent || r.ready == onCourse && failed < 3
 					got := meta.FindStatusCondition(all, v1alpha1.ConditionReady)
 					g.Expect(got.Status == metav1.ConditionTrue).To(Equal(want && !expired), reason)
 					shown := reason
@@ -133,7 +134,7 @@ func TestConditionsFollowTheTable(t *testing.T) {
 					g.Expect(meta.IsStatusConditionTrue(all, v1alpha1.ConditionRenewed)).To(Equal(!due))
 					g.Expect(meta.IsStatusConditionTrue(all, v1alpha1.ConditionRolledOut)).To(BeTrue())
 					g.Expect(meta.IsStatusConditionTrue(all, v1alpha1.ConditionReconciling)).To(Equal(table[shown].reconciling), reason)
-					g.Expect(meta.IsStatusConditionTrue(all, v1alpha1.ConditionStalled)).To(Equal(table[shown].stalled || table[shown].ready == untilDue && due), reason)
+					g.Expect(meta.IsStatusConditionTrue(all, v1alpha1.ConditionStalled)).To(Equal(table[shown].stalled || table[shown].ready == untilDue && due || table[shown].ready == untilUrgent && urgent), reason)
 					g.Expect(r.reconciling && r.stalled).To(BeFalse())
 				}
 			}

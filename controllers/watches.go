@@ -154,7 +154,8 @@ func (r *Reconciler) usingSecret(ctx context.Context, object client.Object) []re
 	}
 	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
 		name := object.GetName()
-		return fr.Spec.CredentialsRef.Name == name || g != nil && (g.SecretName == name || gateway.RecordName(g.SecretName, g.Key) == name)
+		publication := fr.Spec.Publish.SecretRef
+		return fr.Spec.CredentialsRef.Name == name || publication != nil && publication.Name == name || g != nil && (g.SecretName == name || gateway.RecordName(g.SecretName, g.Key) == name)
 	})
 }
 

@@ -31,6 +31,14 @@ const (
 	ReasonNoWindowInTime = "NoWindowInTime"
 	// ReasonFleetPaused: a renewal is due that is not urgent, and the last rollouts of other gateways have failed.
 	ReasonFleetPaused = "FleetPaused"
+	// ReasonObserving: the operator runs with --observe-only, and so neither renews nor rolls anything.
+	ReasonObserving = "Observing"
+	// ReasonAwaitingApproval: a renewal is due, spec.renewal.policy is Manual, and nobody has approved it yet.
+	ReasonAwaitingApproval = "AwaitingApproval"
+	// ReasonFollowing: a renewal is due that somebody else is to make, since spec.renewal.policy is Follow.
+	ReasonFollowing = "Following"
+	// ReasonAwaitingSync: a renewed registration is published to spec.publish.secretRef, and not in the gateway's Secret.
+	ReasonAwaitingSync = "AwaitingSync"
 	// ReasonPinned: spec.pin keeps a certificate from being renewed.
 	ReasonPinned = "Pinned"
 	// ReasonQueued: a renewal is due and waits until another one with the same credentials has ended, or until fewer
@@ -61,6 +69,10 @@ const (
 	ReasonRegistrationInvalid = "RegistrationInvalid"
 	// ReasonSecretImmutable: the Secret that holds the registration is immutable.
 	ReasonSecretImmutable = "SecretImmutable"
+	// ReasonSecretGenerated: another controller makes the gateway's Secret, and would overwrite a renewed registration.
+	ReasonSecretGenerated = "SecretGenerated"
+	// ReasonPublicationRefused: the Secret that spec.publish.secretRef names is not for publishing.
+	ReasonPublicationRefused = "PublicationRefused"
 	// ReasonAnypointHostNotAllowed: the registration's control plane is not one that credentials may go to.
 	ReasonAnypointHostNotAllowed = "AnypointHostNotAllowed"
 	// ReasonCredentialsIncomplete: the credentials Secret lacks a key.

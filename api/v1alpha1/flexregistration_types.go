@@ -15,6 +15,10 @@ const (
 	// the condition's message names.
 	AnnotationConfirmCluster = "gateway.flexops.dev/confirm-cluster"
 
+	// AnnotationApprove, on a FlexRegistration, approves the renewal of the certificate with this serial number, where
+	// spec.renewal.policy is Manual.
+	AnnotationApprove = "gateway.flexops.dev/approve"
+
 	// AnnotationRegistration, on the pod template of a gateway, names the certificate that its pods were
 	// started for: "<fingerprint>-<sequence>". A change of it rolls the Deployment.
 	AnnotationRegistration = "gateway.flexops.dev/registration"
@@ -22,6 +26,7 @@ const (
 
 // FlexRegistrationSpec says which gateway's registration is kept valid, and how.
 //
+// +kubebuilder:validation:XValidation:rule="has(self.credentialsRef) || has(self.renewal) && has(self.renewal.policy) && self.renewal.policy == 'Follow'",message="set credentialsRef.name to the Secret with the Anypoint credentials; only with renewal.policy Follow are none needed"
 // +kubebuilder:validation:XValidation:rule="has(self.targetRef) || has(self.secretRef)",message="name the gateway: set targetRef.name to its Deployment, or secretRef.name to the Secret that holds its registration"
 type FlexRegistrationSpec struct {
 	// targetRef names the gateway's Deployment. Its volume called "registration" names the Secret that holds
@@ -36,13 +41,18 @@ type FlexRegistrationSpec struct {
 
 	// credentialsRef names a Secret with the Anypoint credentials for renewing: the keys client-id and
 	// client-secret of a connected app (scopes Read Servers, Manage Servers and View Organization), or
-	// username and password of a user without multi-factor authentication. It is only ever read.
-	// +required
-	CredentialsRef LocalReference `json:"credentialsRef"`
+	// username and password of a user without multi-factor authentication. It is only ever read. Not needed where
+	// renewal.policy is Follow.
+	// +optional
+	CredentialsRef LocalReference `json:"credentialsRef,omitempty,omitzero"`
 
 	// renewal says when the registration is renewed.
 	// +optional
 	Renewal RenewalSpec `json:"renewal,omitempty,omitzero"`
+
+	// publish says where a renewed registration is written.
+	// +optional
+	Publish PublishSpec `json:"publish,omitempty,omitzero"`
 
 	// rollout says how the gateway's pods come to use a changed registration. A running replica never reloads
 	// the file.
@@ -109,17 +119,32 @@ type LocalReference struct {
 }
 
 // RenewalPolicy says who starts a renewal.
-// +kubebuilder:validation:Enum=Automatic
+// +kubebuilder:validation:Enum=Automatic;Manual;Follow
 type RenewalPolicy string
 
-// RenewalAutomatic renews as soon as the renewal time has come.
-const RenewalAutomatic RenewalPolicy = "Automatic"
+const (
+	// RenewalAutomatic renews as soon as the renewal time has come.
+	RenewalAutomatic RenewalPolicy = "Automatic"
+	// RenewalManual waits at the renewal time until a person approves, however urgent it is.
+	RenewalManual RenewalPolicy = "Manual"
+	// RenewalFollow never renews, nor writes to the gateway's Secret: it rolls the registrations that somebody else puts
+	// there, and warns where none comes.
+	RenewalFollow RenewalPolicy = "Follow"
+)
 
 // RenewalSpec says when the registration is renewed.
 type RenewalSpec struct {
-	// policy says who starts a renewal. Default: Automatic.
+	// policy says who starts a renewal: Automatic, Manual (a person approves each), or Follow (another cluster, or a person,
+	// renews; this operator rolls what arrives). Default: Automatic.
 	// +optional
 	Policy RenewalPolicy `json:"policy,omitempty"`
+
+	// approve approves the renewal of the certificate with this serial number, where policy is Manual; the annotation
+	// gateway.flexops.dev/approve does the same. In hexadecimal, as status.certificate.serialNumber shows it.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]*$')",message="write the serial number in hexadecimal digits without separators, as status.certificate.serialNumber shows it"
+	// +optional
+	Approve string `json:"approve,omitempty"`
 
 	// before is how long before the certificate's expiry it is renewed: a duration from 1h to 17520h (two
 	// years), such as 720h. Default: 720h. Never more than a third of the certificate's lifetime; the
@@ -201,6 +226,33 @@ type RenewalFreeze struct {
 	// to is when it ends.
 	// +required
 	To metav1.Time `json:"to"`
+}
+
+// PublishPolicy says who writes the gateway's Secret.
+// +kubebuilder:validation:Enum=Direct;External
+type PublishPolicy string
+
+const (
+	// PublishDirect writes a renewed registration to the gateway's Secret.
+	PublishDirect PublishPolicy = "Direct"
+	// PublishExternal writes it to another Secret, from where somebody else carries it to the source that the gateway's
+	// Secret is made from.
+	PublishExternal PublishPolicy = "External"
+)
+
+// PublishSpec says where a renewed registration is written.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.policy) || self.policy != 'External' || has(self.secretRef)",message="with policy External, set publish.secretRef.name to the Secret that the operator is to make for whoever carries the renewed registration to its source"
+type PublishSpec struct {
+	// policy says who writes the gateway's Secret: Direct, the operator, or External, another controller or a person, from
+	// a source to which somebody carries what the operator publishes to secretRef. Default: Direct.
+	// +optional
+	Policy PublishPolicy `json:"policy,omitempty"`
+
+	// secretRef names the Secret that the operator makes with policy External. It must not exist, or have the label
+	// gateway.flexops.dev/component=publication. The key defaults to that of the gateway's Secret.
+	// +optional
+	SecretRef *SecretKeyReference `json:"secretRef,omitempty"`
 }
 
 // RolloutPolicy says who restarts the gateway's pods.
@@ -302,6 +354,11 @@ type FlexRegistrationStatus struct {
 	// +optional
 	Rollout *RolloutStatus `json:"rollout,omitempty"`
 
+	// history lists the last renewals and rollouts, at most ten, the newest last.
+	// +listType=atomic
+	// +optional
+	History []HistoryEntry `json:"history,omitempty"`
+
 	// lastHandledRequest is the value of the gateway.flexops.dev/renew annotation that was handled last.
 	// +optional
 	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
@@ -334,6 +391,27 @@ type CertificateStatus struct {
 	// notAfter is the end of its validity.
 	// +optional
 	NotAfter metav1.Time `json:"notAfter,omitempty,omitzero"`
+}
+
+// HistoryEntry is a renewal, a rollout, or what else has changed the registration.
+type HistoryEntry struct {
+	// time is when it happened, or was last tried.
+	// +required
+	Time metav1.Time `json:"time"`
+	// action: Renewal, Rollout, Adoption, Restoration or Pin.
+	// +required
+	Action string `json:"action"`
+	// cause says why, and who asked for it: Due, Urgent, Requested, Approved or the field manager of somebody else.
+	// +optional
+	Cause string `json:"cause,omitempty"`
+	// from and to are the serial numbers of the certificate that was replaced, and of the one in its place.
+	// +optional
+	From string `json:"from,omitempty"`
+	// +optional
+	To string `json:"to,omitempty"`
+	// outcome: Succeeded, or the reason of its failure.
+	// +required
+	Outcome string `json:"outcome"`
 }
 
 // RolloutStatus describes a rollout.

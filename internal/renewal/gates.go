@@ -117,14 +117,23 @@ func outsideWindow(o Observation, base Decision, now time.Time) *Decision {
 		return nil
 	}
 	d := untilWindow(o, base, a)
-	// Waiting may take weeks, in which what is wrong with the last rollout must not be hidden.
-	if rollout := rolloutGoingOn(o, now); rollout != nil && d.State == WaitingForWindow {
-		if rollout.At.IsZero() || base.Start.Before(rollout.At) {
-			rollout.At = base.Start
-		}
-		return rollout
+	if d.State == WaitingForWindow {
+		return afterRollout(o, d, now)
 	}
 	return d
+}
+
+// afterRollout lets a wait for a renewal go behind what is wrong with the last rollout: it may take weeks, in which that must
+// not be hidden, nor left undone.
+func afterRollout(o Observation, d *Decision, now time.Time) *Decision {
+	rollout := rolloutGoingOn(o, now)
+	if rollout == nil {
+		return d
+	}
+	if rollout.Step == StepWait && !d.At.IsZero() && (rollout.At.IsZero() || d.At.Before(rollout.At)) {
+		rollout.At = d.At
+	}
+	return rollout
 }
 
 // goesOn says that what began at a moment may be repeated outside of windows.
@@ -179,7 +188,7 @@ func paused(o Observation, base Decision, now time.Time) *Decision {
 	d := wait(FleetPaused, "a renewal is due and waits until %s, since the last %d rollouts of gateways have failed, one after another%s: mend them, or suspend those that are known to fail, "+
 		"or ask for this renewal by setting the annotation gateway.flexops.dev/renew to a new value", stamp(until), f.Failed, here(f))
 	d.At, d.NextAttempt = until, until
-	return d
+	return afterRollout(o, d, now)
 }
 
 // here names the gateways that a reader of this one may know.

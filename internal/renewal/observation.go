@@ -19,6 +19,14 @@ type Observation struct {
 	Settle         time.Duration
 	RenewRequest   string
 	Pin            string
+
+	// ObserveOnly: nothing at all is to be done. Follow: somebody else renews, and writes the gateway's Secret. Manual: a
+	// renewal needs the approval of a person, who names serial numbers in Approved.
+	ObserveOnly, Follow, Manual bool
+	Approved                    []string
+	// External: somebody else writes the gateway's Secret, from where the operator publishes to. Carried: what is desired
+	// was published there.
+	External, Carried bool
 	// Jitter is how much earlier than it must a renewal is due, from 0 to 1 of what there is to spread a fleet.
 	Jitter float64
 

@@ -44,9 +44,9 @@ func pinReplaced(o Observation, _ Decision, _ time.Time) *Decision {
 }
 
 // stays keeps a certificate that is pinned from being renewed, whatever it costs: a person says so.
-func stays(o Observation, base Decision, _ time.Time) *Decision {
+func stays(o Observation, base Decision, now time.Time) *Decision {
 	if o.Pin == "" || !base.Due {
 		return nil
 	}
-	return wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+	return afterRollout(o, wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter)), now)
 }

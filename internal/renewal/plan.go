@@ -53,6 +53,10 @@ const (
 	Pinned             State = "Pinned"
 	PinUnknown         State = "PinUnknown"
 	FleetPaused        State = "FleetPaused"
+	Observing          State = "Observing"
+	AwaitingApproval   State = "AwaitingApproval"
+	Following          State = "Following"
+	AwaitingSync       State = "AwaitingSync"
 	RollingOut         State = "RollingOut"
 	Reverted           State = "Reverted"
 	Restoring          State = "Restoring"
@@ -76,10 +80,10 @@ type Decision struct {
 	NextAttempt time.Time
 
 	// RenewalTime is when the certificate is due, Before how long before its expiry that is; Due says whether
-	// it is due now. They are set wherever the registration could be read.
+	// it is due now, Urgent whether windows don't count any more. They are set wherever the registration could be read.
 	RenewalTime time.Time
 	Before      time.Duration
-	Due         bool
+	Due, Urgent bool
 	// Start is when the renewal is planned to start, which windows may put off.
 	Start time.Time
 }
@@ -87,6 +91,7 @@ type Decision struct {
 // rules are asked from top to bottom; the first that returns a decision ends the list.
 var rules = []func(Observation, Decision, time.Time) *Decision{
 	unreadable,
+	observing,
 	resumed,
 	tidied,
 	suspended,
@@ -102,11 +107,13 @@ var rules = []func(Observation, Decision, time.Time) *Decision{
 	unrolled,
 	rolling,
 	stays,
+	follows,
 	interrupted,
 	blocked,
 	refused,
 	unresolved,
 	backoff,
+	unapproved,
 	outsideWindow,
 	paused,
 	due,
@@ -121,11 +128,12 @@ func Plan(o Observation, now time.Time) Decision {
 	if o.Unreadable == nil {
 		base.RenewalTime, base.Before = Schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
 		base.Due = !now.Before(base.RenewalTime) || requested(o)
+		base.Urgent = base.Due && !now.Before(urgentFrom(o, base))
 		base.Start = start(o, base, now)
 	}
 	for _, rule := range rules {
 		if d := rule(o, base, now); d != nil {
-			d.RenewalTime, d.Before, d.Due, d.Start = base.RenewalTime, base.Before, base.Due, base.Start
+			d.RenewalTime, d.Before, d.Due, d.Urgent, d.Start = base.RenewalTime, base.Before, base.Due, base.Urgent, base.Start
 			if d.Step == StepWait {
 				d.At = wake(o, *d, now)
 			}
@@ -218,9 +226,12 @@ func adopted(o Observation, _ Decision, _ time.Time) *Decision {
 	}
 }
 
-func unpublished(o Observation, _ Decision, _ time.Time) *Decision {
+func unpublished(o Observation, base Decision, now time.Time) *Decision {
 	if !o.Unpublished() {
 		return nil
+	}
+	if d := carried(o, base, now); d != nil {
+		return d
 	}
 	if o.Unwritable != nil {
 		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
@@ -237,9 +248,19 @@ func unpublished(o Observation, _ Decision, _ time.Time) *Decision {
 const maxContests = 3
 
 // reverted restores the newest registration: an old one would let the certificate expire after all.
-func reverted(o Observation, _ Decision, now time.Time) *Decision {
+func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if o.Standing != Older {
 		return nil
+	}
+	if (o.External || o.Follow) && o.Record.Revert.Since.IsZero() {
+		return do(StepNote, Reverted, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
+	}
+	if o.External {
+		return carried(o, base, now)
+	}
+	if o.Follow {
+		return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s), which is older than %s (expires %s), which was there before; it is not restored, since spec.renewal.policy is Follow: have it put back by whoever writes the Secret",
+			o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter))
 	}
 	if o.Unwritable != nil {
 		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)

@@ -101,6 +101,14 @@ func TestPlan(t *testing.T) {
 		o.Record = rolledOut(o.Record.Published(noon, noon, true))
 		return o
 	}
+	observe := func(o *Observation) { o.ObserveOnly = true }
+	follow := func(o *Observation) { o.Follow = true }
+	manual := func(approved ...string) func(*Observation) {
+		return func(o *Observation) { o.Manual, o.Approved = true, approved }
+	}
+	external := func(carried bool) func(*Observation) {
+		return func(o *Observation) { o.External, o.Carried = true, carried }
+	}
 	fleet := func(failed int, ago time.Duration) func(*Observation) {
 		return func(o *Observation) {
 			o.Fleet = Fleet{Failed: failed, Most: 2, Here: []string{"ingress"}, Last: noon.Add(-ago)}
@@ -287,6 +295,39 @@ func TestPlan(t *testing.T) {
 		"fleet, urgent":      {o: seen(certificate("x", 72*time.Hour)).with(fleet(2, 0)), step: StepRenew, state: Renewing},
 		"fleet, urgent soon": {o: seen(certificate("x", 73*time.Hour)).with(fleet(2, 0)), step: StepWait, state: FleetPaused, at: noon.Add(time.Hour)},
 		"fleet, nothing due": {o: seen(newest).with(fleet(2, 0)), step: StepWait, state: Scheduled},
+
+		// Who renews, and who writes the Secret.
+		"observing":                     {o: seen(newest).with(observe), step: StepWait, state: Observing},
+		"observing, first sight":        {o: Observation{Certificate: older, Cluster: "here"}.with(observe), step: StepWait, state: Observing, message: "a renewal is due, but"},
+		"observing, everything to do":   {o: replaced(older, newest).with(observe, leftovers, inJob(time.Minute)), step: StepWait, state: Observing},
+		"observing, unreadable":         {o: Observation{}.with(observe, unreadable), step: StepWait, state: "RegistrationInvalid"},
+		"Follow, due":                   {o: seen(older).with(follow), step: StepWait, state: Following, message: "certificate 5EB expires at"},
+		"Follow, due, until urgent":     {o: seen(certificate("x", 72*time.Hour+time.Minute)).with(follow), step: StepWait, state: Following, at: noon.Add(time.Minute)},
+		"Follow, not due":               {o: seen(newest).with(follow), step: StepWait, state: Scheduled},
+		"Follow, requested":             {o: seen(newest).with(follow, request("x")), step: StepWait, state: Following},
+		"Follow, expired":               {o: seen(certificate("x", -day)).with(follow), step: StepWait, state: Following},
+		"Follow, one arrives":           {o: seen(older).with(follow, standing(Newer, newest)), step: StepAdopt, state: RollingOut},
+		"Follow, rolls":                 {o: published(older, newest, deployment("a", newest, 0, true)).with(follow), step: StepRoll, state: RollingOut, deployment: "a"},
+		"Follow, rollout failed, due":   {o: rolling.with(follow, due, deploymentFailed, problem(0)), step: StepWait, state: RolloutFailed},
+		"Follow, reverted":              {o: published(older, newest).with(follow, standing(Older, older)), step: StepNote, state: Reverted},
+		"Follow, reverted, noted":       {o: published(older, newest).with(follow, standing(Older, older), record(func(r Record) Record { return r.Noted(older, noon) })), step: StepWait, state: Reverted, message: "it is not restored, since spec.renewal.policy is Follow"},
+		"Follow, unpublished":           {o: replaced(older, newest).with(follow), step: StepPublish, state: Renewing},
+		"Manual, due":                   {o: seen(older).with(manual()), step: StepWait, state: AwaitingApproval, message: "set spec.renewal.approve, or the annotation gateway.flexops.dev/approve, to 5EB"},
+		"Manual, approved":              {o: seen(older).with(manual("5eb")), step: StepRenew, state: Renewing},
+		"Manual, another approved":      {o: seen(older).with(manual("", "5EA")), step: StepWait, state: AwaitingApproval, message: "what was approved is another certificate: 5EA"},
+		"Manual, urgent":                {o: seen(certificate("x", time.Hour)).with(manual()), step: StepWait, state: AwaitingApproval},
+		"Manual, requested":             {o: seen(newest).with(manual(), request("x")), step: StepWait, state: AwaitingApproval},
+		"Manual, blocked":               {o: seen(older).with(manual(), blocked), step: StepWait, state: "CredentialsNotFound"},
+		"Manual, rolls though due":      {o: rolling.with(manual(), due), step: StepWait, state: RollingOut},
+		"Manual, says what it restarts": {o: seen(older).with(manual(), func(o *Observation) { o.Deployments = []Deployment{{Name: "a"}, {Name: "b"}} }), step: StepWait, state: AwaitingApproval, message: "the pods of Deployment a, then of b are replaced"},
+		"External, publish":             {o: replaced(older, newest).with(external(false)), step: StepPublish, state: Renewing, message: "to the Secret of spec.publish.secretRef"},
+		"External, published":           {o: replaced(older, newest).with(external(true)), step: StepWait, state: AwaitingSync, message: "certificate 5EC (expires 2032-07-24T12:00:00Z) is published"},
+		"External, refused":             {o: replaced(older, newest).with(external(false), unwritable), step: StepWait, state: "SecretImmutable"},
+		"External, arrived":             {o: replaced(older, newest).with(external(true), standing(Same, newest)), step: StepAdvance, state: RollingOut},
+		"External, reverted":            {o: published(older, newest).with(external(true), standing(Older, older)), step: StepNote, state: Reverted},
+		"External, reverted, noted":     {o: published(older, newest).with(external(false), standing(Older, older), record(func(r Record) Record { return r.Noted(older, noon) })), step: StepPublish, state: Renewing},
+		"External, due":                 {o: seen(older).with(external(false)), step: StepRenew, state: Renewing},
+		"External, newer":               {o: seen(older).with(external(false), standing(Newer, newest)), step: StepAdopt, state: RollingOut},
 
 		// Where a person restarts the pods.
 		"restart":                 {o: published(older, newest, deployment("a", newest, 0, true)).with(never(2)), step: StepWait, state: RestartRequired, message: "2 pods may still run with a certificate that expires at 2031-05-11T12:00:00Z"},

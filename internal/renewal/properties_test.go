@@ -14,7 +14,7 @@ import (
 func TestPlanProperties(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	steps, states := map[Step]int{}, map[State]int{}
-	for range 100_000 {
+	for range 150_000 {
 		o := randomObservation(random)
 		d := Plan(o, noon)
 		steps[d.Step]++
@@ -30,7 +30,7 @@ func TestPlanProperties(t *testing.T) {
 	for _, step := range []Step{StepWait, StepConfirm, StepTidy, StepAdopt, StepRenew, StepPublish, StepRestore, StepRestored, StepNote, StepAdvance, StepRoll, StepFail, StepRetry, StepComplete, StepPin} {
 		g.Expect(steps[step]).To(BeNumerically(">", 50), "%s: %v", step, steps)
 	}
-	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, Restoring, UnresolvedAttempts, RolloutFailed, RestartRequired, Pinned, PinUnknown, FleetPaused,
+	for _, state := range []State{Scheduled, Suspended, Renewing, Interrupted, RollingOut, Reverted, Restoring, UnresolvedAttempts, RolloutFailed, RestartRequired, Pinned, PinUnknown, FleetPaused, Observing, AwaitingApproval, Following, AwaitingSync,
 		"Unreadable", "Excluded", "Blocked", "Refused", "Failed"} {
 		g.Expect(states[state]).To(BeNumerically(">", 20), "%s: %v", state, states)
 	}
@@ -42,7 +42,7 @@ func contradiction(o Observation, d Decision) string {
 	hands := d.Step != StepWait
 	follows := o.Resumable && r.Intent != nil
 	switch {
-	case follows && o.Unreadable == nil && d.Step != StepRenew:
+	case follows && o.Unreadable == nil && !o.ObserveOnly && d.Step != StepRenew:
 		return "leaving a renewal that goes on"
 	case d.Step == StepTidy && o.Leftovers == 0:
 		return "tidying what is not there"
@@ -58,6 +58,14 @@ func contradiction(o Observation, d Decision) string {
 		return "acting where hands are to be kept off"
 	case slices.Contains([]Step{StepRoll, StepFail, StepRetry}, d.Step) != (d.Deployment != "") && d.Step != StepComplete:
 		return "rolling nothing, or naming what isn't rolled"
+	case o.ObserveOnly && hands:
+		return "doing something where only to observe"
+	case o.Follow && (d.Step == StepRestore || d.Step == StepRenew && !follows):
+		return "writing what somebody else writes"
+	case o.Manual && d.Step == StepRenew && !follows && !slices.Contains(o.Approved, o.Certificate.SerialNumber):
+		return "renewing without approval"
+	case o.External && (d.Step == StepRestore || d.Step == StepPublish && o.Carried):
+		return "writing what another controller makes, or publishing again"
 	case d.Step == StepFail && (d.Problem == "" || r.Rollout.Problem != ""):
 		return "noting a problem again, or none"
 	case d.Step == StepRetry && (o.RolloutNever || r.Rollout.Retries >= maxRetries || noon.After(r.Rollout.Started.Add(time.Hour))):
@@ -82,7 +90,7 @@ func contradiction(o Observation, d Decision) string {
 		return "fighting somebody"
 	case d.Step == StepRestored && r.Revert.Since.IsZero():
 		return "nothing was put back"
-	case d.Step == StepPublish && (o.Standing != Older || r.Rollout.Fingerprint == r.Desired().Fingerprint):
+	case d.Step == StepPublish && (o.Standing != Older || !o.External && r.Rollout.Fingerprint == r.Desired().Fingerprint):
 		return "publishing what was published before"
 	case d.Step == StepAdopt && r.Exists() && o.Standing != Newer && o.Standing != Reregistered:
 		return "adopting what is known"
@@ -162,6 +170,10 @@ func randomObservation(random *rand.Rand) Observation {
 		o.RenewRequest = fmt.Sprint(random.IntN(3))
 	}
 	o.RollRefused = chance(10)
+	o.ObserveOnly, o.Follow, o.Manual, o.External, o.Carried = chance(3), chance(10), chance(10), chance(10), chance(50)
+	if chance(50) {
+		o.Approved = []string{some().SerialNumber}
+	}
 	o.Image = fmt.Sprint(random.IntN(2))
 	if chance(5) {
 		o.Leftovers = 1

@@ -31,6 +31,8 @@ type Record struct {
 	Rollout Rollout `json:"rollout"`
 	// Revert is what is known of older registrations that somebody has put back into the gateway's Secret.
 	Revert Revert `json:"revert,omitzero"`
+	// History is what has been done, the newest last.
+	History []Entry `json:"history,omitempty"`
 }
 
 // Revert counts how often the newest registration was restored, so that nobody is fought endlessly.
@@ -98,6 +100,16 @@ type Intent struct {
 	// known.
 	Credentials string `json:"credentials,omitempty"`
 	Image       string `json:"image,omitempty"`
+	// Cause says why it is renewed, and who asked for it.
+	Cause string `json:"cause,omitempty"`
+}
+
+// cause of an intent, "" where there is none.
+func (i *Intent) cause() string {
+	if i == nil {
+		return ""
+	}
+	return i.Cause
 }
 
 // Attempts to renew one certificate.
@@ -272,7 +284,7 @@ func (r Record) Claimed(c Certificate, request string, intent Intent) Record {
 
 // Succeeded records a renewed certificate.
 func (r Record) Succeeded(c Certificate, request string, now time.Time) Record {
-	r = r.Adopted(c)
+	r = r.Told(Entry{Time: now, Action: "Renewal", Cause: r.Intent.cause(), From: r.Newest.SerialNumber, To: c.SerialNumber, Outcome: Succeeded}).Adopted(c)
 	r.Renewed = Renewed{Fingerprint: c.Fingerprint, Time: now}
 	if request != "" {
 		r.HandledRequest = request
@@ -282,6 +294,7 @@ func (r Record) Succeeded(c Certificate, request string, now time.Time) Record {
 
 // Failed records a failed renewal and when it may be repeated.
 func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
+	r = r.Told(Entry{Time: now, Action: "Renewal", Cause: r.Intent.cause(), From: c.SerialNumber, Outcome: string(f.State)})
 	r.Intent = nil
 	a := r.AttemptsFor(c.Fingerprint)
 	a.Failed++
@@ -328,7 +341,7 @@ func (r Record) Rolling(uid string, now time.Time) Record {
 // RolloutFailed records that a Deployment did not come up, or did not stay up, and what was wrong in scrubbed words.
 func (r Record) RolloutFailed(problem string, now time.Time) Record {
 	r.Rollout.Failed, r.Rollout.Problem = now, problem
-	return r
+	return r.Told(Entry{Time: now, Action: "Rollout", From: r.Rollout.Held.SerialNumber, To: r.Desired().SerialNumber, Outcome: string(RolloutFailed)})
 }
 
 // Retried records that the rollout is tried anew, for the Deployments that are not done.
@@ -349,6 +362,7 @@ func (r Record) RolledOut(uid string, last bool, now time.Time) Record {
 	}
 	if last && r.Rollout.Completed.IsZero() {
 		r.Rollout.Completed = now
+		return r.Told(Entry{Time: now, Action: "Rollout", From: r.Rollout.Held.SerialNumber, To: r.Desired().SerialNumber, Outcome: Succeeded})
 	}
 	return r
 }

@@ -121,3 +121,32 @@ func TestRecordAsJSON(t *testing.T) {
 		Rollout: Rollout{Sequence: 3, Fingerprint: "f", Started: noon, Published: noon, Completed: noon, Rolled: []Rolled{{UID: "u", At: noon, Done: true}}, Held: Certificate{SerialNumber: "s", Fingerprint: "d", NotBefore: noon, NotAfter: noon}},
 	}))
 }
+
+func TestHistory(t *testing.T) {
+	g := NewWithT(t)
+	r := Record{}.Seen(older, "")
+	at := func(hours int) time.Time { return noon.Add(time.Duration(hours) * time.Hour) }
+	r = r.Claimed(older, "", Intent{Since: noon, Cause: "Due"}).Failed(unavailable, older, at(1))
+	r = r.Claimed(older, "", Intent{Since: noon, Cause: "Urgent"}).Failed(unavailable, older, at(2))
+	failed := Entry{Time: at(2), Action: "Renewal", Cause: "Urgent", From: "5EB", Outcome: "PlatformUnavailable"}
+	g.Expect(r.History).To(Equal([]Entry{failed}), "failures of the same are one")
+	r = r.Claimed(older, "", Intent{Since: noon, Cause: "Urgent"}).Succeeded(newest, "", at(3)).Published(at(3), at(3), false)
+	r = r.RolloutFailed("it crashes", at(4)).RolloutFailed("it crashes", at(5)).RolledOut("uid-a", true, at(6)).RolledOut("uid-b", true, at(7))
+	g.Expect(r.History).To(Equal([]Entry{
+		failed,
+		{Time: at(3), Action: "Renewal", Cause: "Urgent", From: "5EB", To: "5EC", Outcome: Succeeded},
+		{Time: at(5), Action: "Rollout", From: "5EB", To: "5EC", Outcome: "RolloutFailed"},
+		{Time: at(6), Action: "Rollout", From: "5EB", To: "5EC", Outcome: Succeeded},
+	}))
+	before := r
+	for i := range 20 {
+		r = r.Told(Entry{Time: at(i), Action: "Pin", Outcome: Succeeded})
+	}
+	g.Expect(r.History).To(HaveLen(10))
+	g.Expect(r.History[9].Time).To(Equal(at(19)))
+	g.Expect(before.History).To(HaveLen(4), "a transition leaves what it starts from alone")
+
+	g.Expect(Cause(seen(older), Decision{})).To(Equal("Due"))
+	g.Expect(Cause(seen(older), Decision{Urgent: true})).To(Equal("Urgent"))
+	g.Expect(Cause(seen(older).with(func(o *Observation) { o.Manual, o.RenewRequest = true, "ticket 7" }), Decision{Urgent: true})).To(Equal("Requested: ticket 7, approved"))
+}

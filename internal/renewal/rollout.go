@@ -21,7 +21,6 @@ func rolling(o Observation, base Decision, now time.Time) *Decision {
 	if len(undone) == 0 && !o.RolledOut() {
 		return do(StepComplete, RollingOut, "there is nothing to be rolled to certificate %s", desired)
 	}
-	renewsFirst := base.Due && o.Pin == ""
 	for _, d := range undone {
 		begun, rolled := o.Record.Rollout.Begun(d.UID)
 		problem := failure(o, d, now)
@@ -38,7 +37,7 @@ func rolling(o Observation, base Decision, now time.Time) *Decision {
 			decision := of(d, do(StepFail, RolloutFailed, "noting what is wrong with the rollout of Deployment %s", d.Name))
 			decision.Problem = problem
 			return decision
-		case renewsFirst:
+		case renews(o, base):
 			return nil
 		case retries(o, d, now):
 			return of(d, do(StepRetry, RollingOut, "trying the rollout of Deployment %s to certificate %s anew", d.Name, desired))

@@ -85,6 +85,7 @@ func newWorld(seed uint64) *world {
 	if random.IntN(3) == 0 {
 		w.spec.RolloutTimeout = time.Hour
 	}
+	w.spec.Manual = random.IntN(5) == 0
 	for i := range random.IntN(4) {
 		w.deployments = append(w.deployments, &pods{
 			Deployment: Deployment{Name: fmt.Sprint(i), UID: fmt.Sprint("uid-", i), Complete: true, Message: "as it says"},
@@ -137,6 +138,7 @@ func (w *world) live() error {
 	}
 	w.calm, w.good = true, true
 	w.spec.Suspended, w.spec.Blocked, w.spec.Refused, w.spec.Pin = false, nil, nil, ""
+	w.spec.Manual = false
 	w.spec.Credentials += "+"
 	for moments := 0; ; moments++ {
 		if err := w.moment(); err != nil {
@@ -184,6 +186,9 @@ func (w *world) disturb() {
 	if w.random.IntN(100) < 2 {
 		w.spec.RenewRequest = fmt.Sprint(len(w.log))
 		w.note("requested", "%s", w.spec.RenewRequest)
+	}
+	if w.random.IntN(100) < 20 {
+		w.spec.Approved = []string{w.secret.SerialNumber}
 	}
 	if w.random.IntN(100) < 3 {
 		w.spec.Pin = []string{"", w.record.Newest.SerialNumber, w.record.Previous.SerialNumber}[w.random.IntN(3)]

@@ -83,6 +83,11 @@ const Group = "flex-registration-operators"
 
 // Grant installs the generated roles, which are in these files, and binds them to the group.
 func Grant(ctx context.Context, admin client.Client, files ...string) error {
+	return GrantTo(ctx, admin, Group, files...)
+}
+
+// GrantTo lets the members of a group do what the ClusterRoles in files say.
+func GrantTo(ctx context.Context, admin client.Client, group string, files ...string) error {
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
@@ -95,7 +100,7 @@ func Grant(ctx context.Context, admin client.Client, files ...string) error {
 		binding := &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: role.Name},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: Group}},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: group}},
 		}
 		for _, o := range []client.Object{role, binding} {
 			if err := admin.Create(ctx, o); err != nil {

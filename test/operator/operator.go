@@ -39,9 +39,10 @@ type Options struct {
 	Renewer anypoint.Renewer
 	Jobs    *job.Config
 	Clock   clock.WithTicker
-	// AnypointHosts and MaxFailedRollouts are as the manager's flags.
+	// AnypointHosts, MaxFailedRollouts and ObserveOnly are as the manager's flags.
 	AnypointHosts     []string
 	MaxFailedRollouts int
+	ObserveOnly       bool
 	// Namespace, where set, is the only one that the operator watches.
 	Namespace string
 	// Log receives what the operator logs.
@@ -122,7 +123,7 @@ func Start(o Options) (*Operator, error) {
 		Clock:         o.Clock,
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
-		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts,
+		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}

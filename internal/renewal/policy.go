@@ -1,0 +1,85 @@
+package renewal
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// observing does nothing, and says what would be done.
+func observing(o Observation, base Decision, _ time.Time) *Decision {
+	if !o.ObserveOnly {
+		return nil
+	}
+	if base.Due {
+		return wait(Observing, "a renewal is due, but the operator runs with --observe-only: it neither renews nor rolls anything")
+	}
+	return wait(Observing, "a renewal will be due at %s; the operator runs with --observe-only, so it only watches", stamp(base.RenewalTime))
+}
+
+// follows leaves the renewal to somebody else, and warns where none comes.
+func follows(o Observation, base Decision, now time.Time) *Decision {
+	if !o.Follow || !base.Due {
+		return nil
+	}
+	d := wait(Following, "certificate %s expires at %s, and spec.renewal.policy is Follow: whoever renews this registration is to put the renewed one into the gateway's Secret", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+	d.At = urgentFrom(o, base)
+	return afterRollout(o, d, now)
+}
+
+// unapproved waits for a person, however urgent the renewal is.
+func unapproved(o Observation, base Decision, now time.Time) *Decision {
+	serial := o.Certificate.SerialNumber
+	if !o.Manual || !base.Due || approved(o) {
+		return nil
+	}
+	d := wait(AwaitingApproval, "the renewal of certificate %s, which expires at %s, awaits approval: set spec.renewal.approve, or the annotation gateway.flexops.dev/approve, to %s. "+
+		"Then Anypoint is asked for a new certificate, which is written to the gateway's Secret%s", serial, stamp(o.Certificate.NotAfter), serial, restarts(o))
+	if others := slices.DeleteFunc(slices.Clone(o.Approved), func(s string) bool { return s == "" }); len(others) > 0 {
+		d.Message += "; what was approved is another certificate: " + strings.Join(others, ", ")
+	}
+	d.At = urgentFrom(o, base)
+	return afterRollout(o, d, now)
+}
+
+func approved(o Observation) bool {
+	return slices.ContainsFunc(o.Approved, func(serial string) bool {
+		return serial != "" && strings.EqualFold(serial, o.Certificate.SerialNumber)
+	})
+}
+
+// restarts says what a renewal restarts.
+func restarts(o Observation) string {
+	var names []string
+	for _, d := range o.Deployments {
+		names = append(names, d.Name)
+	}
+	if len(names) == 0 || o.RolloutNever {
+		return ""
+	}
+	return ", and the pods of Deployment " + strings.Join(names, ", then of ") + " are replaced"
+}
+
+// carried publishes what is desired for somebody else to carry to the source of the gateway's Secret, and waits until it
+// arrives there. It returns nil where the operator writes that Secret itself.
+func carried(o Observation, base Decision, now time.Time) *Decision {
+	switch {
+	case !o.External:
+		return nil
+	case !o.Carried && o.Unwritable != nil:
+		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
+	case !o.Carried:
+		return do(StepPublish, Renewing, "publishing certificate %s to the Secret of spec.publish.secretRef", o.Record.Desired().SerialNumber)
+	}
+	d := wait(AwaitingSync, "certificate %s (expires %s) is published to the Secret of spec.publish.secretRef, and the gateway's Secret still holds %s (expires %s): carry it to the source that the gateway's Secret is made from; it is rolled as soon as it arrives",
+		o.Record.Desired().SerialNumber, stamp(o.Record.Desired().NotAfter), o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+	if urgent := urgentFrom(o, base); now.Before(urgent) {
+		d.At = urgent
+	}
+	return d
+}
+
+// renews says that a renewal which is due is going to start, sooner or later.
+func renews(o Observation, base Decision) bool {
+	return base.Due && o.Pin == "" && !o.Follow && (!o.Manual || approved(o))
+}
