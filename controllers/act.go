@@ -19,7 +19,7 @@ import (
 func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision) error {
 	log.FromContext(ctx).Info("acting", "step", d.Step, "message", d.Message)
 	if d.Step == renewal.StepRenew {
-		return r.renew(ctx, o)
+		return r.renew(ctx, o, d)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -134,7 +134,7 @@ func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 // not be forgotten.
 func (r *Reconciler) restore(ctx context.Context, o *observation) error {
 	old, by := o.Certificate, gateway.Writer(o.secret, o.gateway.Key)
-	if changed := o.Record.Reverting(old, o.SecretChanged, r.Clock.Now()); !reflect.DeepEqual(changed, o.Record) {
+	if changed := o.Record.Reverting(old, o.SecretChanged, r.Clock.Now(), o.RenewRequest); !reflect.DeepEqual(changed, o.Record) {
 		changed = changed.Told(renewal.Entry{Time: r.Clock.Now(), Action: "Restoration", Cause: by, From: old.SerialNumber, To: o.Record.Newest.SerialNumber, Outcome: renewal.Succeeded})
 		if err := r.save(ctx, o, o.record, func(renewal.Record) renewal.Record { return changed }); err != nil {
 			return err

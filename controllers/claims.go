@@ -53,15 +53,22 @@ type turn struct {
 	// version is that of the credentials, "" where they are known to be good.
 	version string
 	until   time.Time
+	// rolling: the renewal is over.
+	rolling bool
 }
 
-// waiting is that of a FlexRegistration with a spec of some generation, whose certificate expires at a time. It asked for
-// its turn at another for the last time.
+// waiting is that of a FlexRegistration with a spec of some generation, whose certificate expires at a time. It has looked at
+// its gateway, and asked for its turn, for the last time at others. The first ones, which are urgent or were asked for by a
+// person, don't wait for rollouts.
 type waiting struct {
-	version        string
-	generation     int64
-	expires, asked time.Time
+	version                string
+	generation             int64
+	expires, looked, asked time.Time
+	first                  bool
 }
+
+// maxWait is how long a gateway that waits for its turn is not looked at.
+const maxWait = time.Minute
 
 // turnTime is how long a rollout keeps others from their turn.
 const turnTime = time.Hour
@@ -72,13 +79,13 @@ const turnTime = time.Hour
 func (c *claims) takeTurn(by types.NamespacedName, w waiting, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w.asked = now
+	w.looked, w.asked = now, now
 	if c.busy(by, w, now) {
 		c.waiting[by] = w
 		return false
 	}
 	delete(c.waiting, by)
-	c.turns[by] = turn{c.untried(w.version), now.Add(job.Hold)}
+	c.turns[by] = turn{version: c.untried(w.version), until: now.Add(job.Hold)}
 	return true
 }
 
@@ -91,18 +98,19 @@ func (c *claims) untried(version string) string {
 }
 
 // keepTurn gives a turn to what goes on already, whoever else has one.
-func (c *claims) keepTurn(version string, by types.NamespacedName, until time.Time) {
+func (c *claims) keepTurn(t turn, by types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiting, by)
-	c.turns[by] = turn{c.untried(version), until}
+	t.version = c.untried(t.version)
+	c.turns[by] = t
 }
 
 // busy says that there is no turn for a FlexRegistration: too many have one, or would have it first.
 func (c *claims) busy(by types.NamespacedName, w waiting, now time.Time) bool {
 	running, trying := 0, map[string]bool{}
 	for of, t := range c.turns {
-		if of != by && now.Before(t.until) {
+		if of != by && now.Before(t.until) && !(w.first && t.rolling) {
 			running++
 			trying[t.version] = true
 		}
@@ -112,7 +120,7 @@ func (c *claims) busy(by types.NamespacedName, w waiting, now time.Time) bool {
 		return true
 	}
 	for of, other := range c.waiting {
-		first := other.expires.Before(w.expires) && now.Before(other.asked.Add(3*turnCheck))
+		first := (other.first || !w.first) && other.expires.Before(w.expires) && now.Before(other.asked.Add(3*turnCheck))
 		if theirs := c.untried(other.version); of != by && first && (theirs == "" || !trying[theirs]) {
 			running++
 			if theirs != "" && theirs == version {
@@ -123,19 +131,12 @@ func (c *claims) busy(by types.NamespacedName, w waiting, now time.Time) bool {
 	return running >= c.most
 }
 
-// endTurn ends the turn of a FlexRegistration.
+// endTurn ends the turn of a FlexRegistration, and its wait for one.
 func (c *claims) endTurn(of types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	delete(c.waiting, of)
 	delete(c.turns, of)
-}
-
-// forget ends everything that a FlexRegistration has which does not exist any more.
-func (c *claims) forget(fr types.NamespacedName) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.waiting, fr)
-	delete(c.turns, fr)
 }
 
 // mustWait says that a FlexRegistration waits for its turn, that it has not come yet, and that its spec is the same.
@@ -148,11 +149,7 @@ func (c *claims) mustWait(fr types.NamespacedName, generation int64, now time.Ti
 	}
 	w.asked = now
 	c.waiting[fr] = w
-	if w.generation == generation && c.busy(fr, w, now) {
-		return true
-	}
-	delete(c.waiting, fr)
-	return false
+	return w.generation == generation && now.Before(w.looked.Add(maxWait)) && now.Before(w.expires) && c.busy(fr, w, now)
 }
 
 // trial lets one FlexRegistration a day through while the fleet is paused. It returns when one was let through for the
@@ -167,6 +164,15 @@ func (c *claims) trial(by types.NamespacedName, last, now time.Time) time.Time {
 		c.trier, c.triedAt = by, now
 	}
 	return last
+}
+
+// noTrial takes back that a FlexRegistration was let through.
+func (c *claims) noTrial(by types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trier == by {
+		c.triedAt = time.Time{}
+	}
 }
 
 // claim notes that a FlexRegistration renews a certificate and returns it, or the one that has claimed it before.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,41 +16,48 @@ import (
 const pausedIndex = "fleet-paused"
 
 func indexPaused(object client.Object) []string {
-	if fr, ok := object.(*v1alpha1.FlexRegistration); ok && reasonOf(fr, v1alpha1.ConditionReady) == v1alpha1.ReasonFleetPaused {
+	if fr, ok := object.(*v1alpha1.FlexRegistration); ok && reasonOf(fr, v1alpha1.ConditionRenewed) == v1alpha1.ReasonFleetPaused {
 		return []string{"true"}
 	}
 	return nil
 }
 
-// observeFleet looks at what the last rollouts of all gateways have come to, in their status. It is done where a renewal is
-// about to start. Who is suspended is known to fail, and does not count.
+// observeFleet looks at what the last rollouts of all gateways have come to, in their status, back to the last that
+// succeeded. It is done where a renewal is about to start. Who is suspended is known to fail, and does not count.
 func (r *Reconciler) observeFleet(ctx context.Context, o *observation) error {
 	var all v1alpha1.FlexRegistrationList
 	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing all FlexRegistrations: %w", err)
 	}
 	var success time.Time
-	for i := range all.Items {
-		if completed, failed := outcome(&all.Items[i]); completed.After(success) && completed.After(failed) {
-			success = completed
-		}
-	}
+	failed := map[*v1alpha1.FlexRegistration]time.Time{}
 	o.Fleet = renewal.Fleet{Most: r.MaxFailedRollouts}
 	for i := range all.Items {
 		fr := &all.Items[i]
-		completed, failed := outcome(fr)
-		if failed.After(completed) && failed.After(success) && !fr.Spec.Suspend && fr.DeletionTimestamp.IsZero() {
-			o.Fleet.Failed++
-			if fr.Namespace == o.flexRegistration.Namespace {
-				o.Fleet.Here = append(o.Fleet.Here, fr.Name)
-			}
+		at, succeeded := lastRollout(fr)
+		switch {
+		case succeeded && at.After(success):
+			success = at
+		case !succeeded && !fr.Spec.Suspend && fr.DeletionTimestamp.IsZero():
+			failed[fr] = at
 		}
-		for _, tried := range []time.Time{failed, timeOf(fr.Status.LastRenewalTime)} {
-			if tried.After(o.Fleet.Last) {
-				o.Fleet.Last = tried
-			}
+		if tried := timeOf(fr.Status.LastRenewalTime); tried.After(o.Fleet.Last) {
+			o.Fleet.Last = tried
 		}
 	}
+	for fr, at := range failed {
+		if !at.After(success) {
+			continue
+		}
+		o.Fleet.Failed++
+		if fr.Namespace == o.flexRegistration.Namespace {
+			o.Fleet.Here = append(o.Fleet.Here, fr.Name)
+		}
+		if at.After(o.Fleet.Last) {
+			o.Fleet.Last = at
+		}
+	}
+	slices.Sort(o.Fleet.Here)
 	if o.Fleet.Failed >= o.Fleet.Most {
 		o.Fleet.Last = r.claims.trial(client.ObjectKeyFromObject(o.flexRegistration), o.Fleet.Last, r.Clock.Now())
 	}
@@ -68,25 +76,27 @@ func (r *Reconciler) recallTurns(ctx context.Context) error {
 		return fmt.Errorf("listing all FlexRegistrations: %w", err)
 	}
 	for i := range all.Items {
-		if fr := &all.Items[i]; fr.Status.Rollout != nil && reasonOf(fr, v1alpha1.ConditionReady) == v1alpha1.ReasonRollingOut {
-			r.claims.keepTurn("", client.ObjectKeyFromObject(fr), timeOf(fr.Status.Rollout.StartTime).Add(turnTime))
+		if fr := &all.Items[i]; fr.Status.Rollout != nil && reasonOf(fr, v1alpha1.ConditionRolledOut) == v1alpha1.ReasonRollingOut {
+			r.claims.keepTurn(turn{until: timeOf(fr.Status.Rollout.StartTime).Add(turnTime), rolling: true}, client.ObjectKeyFromObject(fr))
 		}
 	}
 	r.recalled = true
 	return nil
 }
 
-// outcome says when the last rollout of a gateway was completed, and when it failed, zero where it has not.
-func outcome(fr *v1alpha1.FlexRegistration) (completed, failed time.Time) {
-	if fr.Status.Rollout == nil {
-		return time.Time{}, time.Time{}
+// lastRollout says when the last rollout of a gateway came to its end, and how; zero where none has.
+func lastRollout(fr *v1alpha1.FlexRegistration) (at time.Time, succeeded bool) {
+	for _, e := range slices.Backward(fr.Status.History) {
+		if e.Action == renewal.ActionRollout {
+			return e.Time.Time, e.Outcome == renewal.Succeeded
+		}
 	}
-	return timeOf(fr.Status.Rollout.CompletionTime), timeOf(fr.Status.Rollout.FailureTime)
+	return time.Time{}, true
 }
 
 // outcomeChanged says that the fleet may be paused no longer.
 func outcomeChanged(before, after *v1alpha1.FlexRegistration) bool {
-	was, had := outcome(before)
-	is, has := outcome(after)
-	return !was.Equal(is) || !had.Equal(has) || before.Spec.Suspend != after.Spec.Suspend
+	was, succeeded := lastRollout(before)
+	is, succeeds := lastRollout(after)
+	return !was.Equal(is) || succeeded != succeeds || before.Spec.Suspend != after.Spec.Suspend
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 )
 
@@ -81,6 +82,21 @@ var _ = Describe("A fleet", Ordered, func() {
 		asking.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 		waiting.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 		Expect(first.condition(v1alpha1.ConditionReady)).To(Equal("False/RolloutFailed"))
+	})
+
+	It("is not set going by a gateway that went back to what it had", func(ctx context.Context) {
+		succeeding(ctx)
+		failing(ctx)
+		back := failing(ctx)
+		s := newScene(ctx, 10*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/FleetPaused")
+		back.annotate(map[string]string{controlplane.PodAnnotation: ""})
+		before, err := registration.Parse(map[string][]byte{registration.DefaultKey: back.gateway.File}, registration.DefaultKey)
+		Expect(err).NotTo(HaveOccurred())
+		back.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Pin = before.Certificate().SerialNumber })
+		Eventually(func() string { return back.condition(v1alpha1.ConditionReady) }).Should(HaveSuffix("/Pinned"))
+		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/FleetPaused"))
 	})
 
 	It("does not count gateways that are suspended", func(ctx context.Context) {

@@ -141,9 +141,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 		r.failures.Delete(request.NamespacedName)
 		switch d.State {
-		case renewal.Renewing, v1alpha1.ReasonJobPending:
+		case renewal.Renewing, v1alpha1.ReasonJobPending, v1alpha1.ReasonQueued:
 		case renewal.RollingOut:
-			r.claims.keepTurn("", request.NamespacedName, o.Record.Rollout.Started.Add(turnTime))
+			r.claims.keepTurn(turn{until: o.Record.Rollout.Started.Add(turnTime), rolling: true}, request.NamespacedName)
 		default:
 			r.claims.endTurn(request.NamespacedName)
 		}
@@ -179,7 +179,7 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 	case apierrors.IsNotFound(err):
 		r.written.Delete(key)
 		r.failures.Delete(key)
-		r.claims.forget(key)
+		r.claims.endTurn(key)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)

@@ -161,6 +161,7 @@ func (o *observation) see(secret *corev1.Secret, parsed *registration.Registrati
 func (o *observation) remember(record *gateway.Record) {
 	o.record = record
 	o.Record = record.Record
+	o.PreviousForeign = record.Previous != nil && record.Previous.AgentID() != record.Newest.AgentID()
 	if o.registration != nil {
 		o.Standing = standing(o.registration, record)
 	}
@@ -310,9 +311,8 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 			if undone {
 				progress.OldPods = gateway.OldPods(pods, time.Time{}, rollout.Published)
 			}
-			if undone && begun {
-				upSince, unstable := gateway.Stability(pods, d, o.gateway.SecretName, r.Clock.Now())
-				progress.UpSince, progress.Unstable = upSince, told(unstable)
+			if undone && (begun || progress.Annotation == rollout.Annotation()) {
+				progress.Unstable = told(gateway.Stability(pods, d, o.gateway.SecretName, o.Settle, &progress))
 				progress.Complaint = told(gateway.Complaints(pods, d))
 			}
 		}

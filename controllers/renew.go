@@ -27,16 +27,16 @@ var errBusy = errors.New("another one tries the same credentials for the first t
 
 // renew claims the certificate, asks the platform, and records the answer. A renewal that goes on in a Job is followed
 // without a new claim; its answer may be an *anypoint.Pending.
-func (r *Reconciler) renew(ctx context.Context, o *observation) error {
+func (r *Reconciler) renew(ctx context.Context, o *observation, d renewal.Decision) error {
 	self := client.ObjectKeyFromObject(o.flexRegistration)
 	if err := r.recallTurns(ctx); err != nil {
 		return err
 	}
 	begins := !o.Resumable
 	if !begins {
-		r.claims.keepTurn(o.Record.Intent.Credentials, self, r.Clock.Now().Add(job.Hold))
+		r.claims.keepTurn(turn{version: o.Record.Intent.Credentials, until: r.Clock.Now().Add(job.Hold)}, self)
 		r.claims.claim(o.Record.Intent.Fingerprint, self)
-	} else if !r.claims.takeTurn(self, waiting{version: o.Credentials, generation: o.generation, expires: o.ServingUntil()}, r.Clock.Now()) {
+	} else if !r.claims.takeTurn(self, waiting{version: o.Credentials, generation: o.generation, expires: o.ServingUntil(), first: d.Urgent || o.Requested()}, r.Clock.Now()) {
 		return errBusy
 	} else if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
 		r.claims.endTurn(self)
@@ -133,6 +133,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	defer func() {
 		if !claimed {
 			r.claims.release(fingerprint)
+			r.claims.noTrial(self)
 		}
 	}()
 	if err := r.observePeers(ctx, o); err != nil {

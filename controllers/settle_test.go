@@ -189,10 +189,29 @@ var _ = Describe("A rollout that fails", func() {
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 
+	It("is no success when somebody takes it back and the gateway stays down", func(ctx context.Context) {
+		s := failingScene(ctx, func(*v1alpha1.FlexRegistration) {})
+		Eventually(func() bool { return s.status().Rollout.FailureTime != nil }).Should(BeTrue())
+		Expect(failed(s)()).To(Equal("False/RolloutFailed 1"))
+		s.edit(func(d *appsv1.Deployment) {
+			d.Spec.Strategy = appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType}
+			delete(d.Spec.Template.Annotations, v1alpha1.AnnotationRegistration)
+			metav1.SetMetaDataAnnotation(&d.Spec.Template.ObjectMeta, "kubectl.kubernetes.io/restartedAt", "now")
+		})
+		s.publishedEarlier()
+		Eventually(func() int32 { return s.deployment(operator.GatewayName).Status.AvailableReplicas }).Should(BeZero())
+		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).ShouldNot(HavePrefix("True/"))
+		Expect(s.status().Rollout.Completed).To(BeFalse())
+		s.annotate(map[string]string{controlplane.PodAnnotation: ""})
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
 	It("is not tried anew when the policy is changed to Never", func(ctx context.Context) {
 		s := failingScene(ctx, func(*v1alpha1.FlexRegistration) {})
-		Eventually(failed(s)).Should(Equal("False/RolloutFailed 1"))
+		Eventually(func() bool { return s.status().Rollout.FailureTime != nil }).Should(BeTrue())
+		Expect(failed(s)()).To(Equal("False/RolloutFailed 1"))
 		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Rollout.Policy = v1alpha1.RolloutNever })
+		Eventually(func() string { return s.message(v1alpha1.ConditionReady) }).ShouldNot(ContainSubstring("tried anew"))
 		clk.Step(15 * time.Minute)
 		Consistently(s.rolledTo).Should(HaveSuffix("-1"))
 	})
@@ -271,6 +290,15 @@ var _ = Describe("While a rollout goes on", func() {
 
 	It("waits until pods have been ready for minReadySeconds", func(ctx context.Context) {
 		s := slowScene(ctx, func(d *appsv1.Deployment) { d.Spec.MinReadySeconds = 2 })
+		ends(s)
+	})
+
+	It("comes to its end where only an init container reads the registration", func(ctx context.Context) {
+		s := slowScene(ctx, func(d *appsv1.Deployment) {
+			pod := &d.Spec.Template.Spec
+			pod.InitContainers = []corev1.Container{{Name: "copy", Image: "busybox", VolumeMounts: pod.Containers[0].VolumeMounts}}
+			pod.Containers[0].VolumeMounts = nil
+		})
 		ends(s)
 	})
 

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -94,17 +95,23 @@ func (g *Gateway) Container() *corev1.Container {
 	return mounting(&g.Deployments[0].Spec.Template.Spec, g.SecretName)
 }
 
-// mounting is the container of a pod that mounts a Secret; nil where there is none.
+// mounting is the container of a pod that mounts a Secret and goes on running; nil where there is none.
 func mounting(pod *corev1.PodSpec, secret string) *corev1.Container {
-	for i := range pod.Containers {
-		for _, mount := range pod.Containers[i].VolumeMounts {
-			if slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+	mounts := func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.VolumeMounts, func(mount corev1.VolumeMount) bool {
+			return slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
 				_, holds := mountedKey([]corev1.Volume{v}, secret)
 				return holds && v.Name == mount.Name
-			}) {
-				return &pod.Containers[i]
-			}
-		}
+			})
+		})
+	}
+	if i := slices.IndexFunc(pod.Containers, mounts); i >= 0 {
+		return &pod.Containers[i]
+	}
+	if i := slices.IndexFunc(pod.InitContainers, func(c corev1.Container) bool {
+		return mounts(c) && ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
+	}); i >= 0 {
+		return &pod.InitContainers[i]
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (r *Record) setCertificates() {
 
 // Desired is the registration that the gateway is to have: the newest, unless a person has pinned the one before.
 func (r *Record) Desired() *registration.Registration {
-	if r.Previous != nil && r.Record.Desired() == r.Record.Previous {
+	if r.Previous != nil && r.Pin != "" && r.Pin == r.Record.Previous.Fingerprint {
 		return r.Previous
 	}
 	return r.Newest

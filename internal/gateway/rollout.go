@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -76,6 +77,9 @@ func Interrupts(d *appsv1.Deployment) string {
 
 // Unguarded says why Kubernetes does not hold a rollout of the Deployment up whose new pods fail; "" if it does.
 func Unguarded(d *appsv1.Deployment, secret string) string {
+	if ptr.Deref(d.Spec.ProgressDeadlineSeconds, 0) == math.MaxInt32 {
+		return "it has no progress deadline, by which Kubernetes tells that a rollout is complete, or has failed"
+	}
 	own := mounting(&d.Spec.Template.Spec, secret)
 	if own == nil || own.ReadinessProbe != nil || d.Spec.MinReadySeconds > 0 {
 		return ""

@@ -8,34 +8,36 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// Stability looks at those pods that the present template of a Deployment had made when its rollout was complete. It says
-// when the last of them came up, now where one is not up, zero where there are none; and what has happened to one since
-// other than its removal. Of a pod's containers only the one counts that mounts the registration.
-func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, now time.Time) (upSince time.Time, unstable Complaint) {
+// Stability looks at those pods that the present template of a Deployment had made when its rollout was complete, or at all
+// that it has made until then. It fills in since when they are up, and what has happened to one of them within a time after
+// the rollout was complete, other than its removal. Of a pod's containers only the one counts that mounts the registration.
+func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle time.Duration, p *renewal.Deployment) (unstable Complaint) {
 	complete := completeSince(d)
+	p.WasComplete = !complete.IsZero()
 	for i := range pods {
 		pod := &pods[i]
 		removed := !pod.DeletionTimestamp.IsZero() || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
-		if removed || pod.Annotations[v1alpha1.AnnotationRegistration] != Annotation(d) || !complete.IsZero() && pod.CreationTimestamp.After(complete) {
+		if removed || pod.Annotations[v1alpha1.AnnotationRegistration] != Annotation(d) || p.WasComplete && pod.CreationTimestamp.After(complete) {
 			continue
 		}
-		up, changed := podUp(pod, secret)
-		if up.IsZero() {
-			up = now
+		up, downAt := podUp(pod, secret)
+		if up.After(p.UpSince) {
+			p.UpSince = up
 		}
-		if up.After(upSince) {
-			upSince = up
-		}
-		if !complete.IsZero() && !changed.Before(complete) && unstable.Reason == "" {
+		p.Down = p.Down || up.IsZero()
+		// The node's clock may be ahead of the Deployment controller's.
+		went := downAt.After(complete.Add(clockSkew)) && !downAt.After(complete.Add(settle+clockSkew))
+		if p.WasComplete && (up.IsZero() || went) && unstable.Reason == "" {
 			unstable = complaint(pod)
 			if unstable.Reason == "" {
 				unstable.Reason = "pod " + pod.Name + " was not ready for a while"
 			}
 		}
 	}
-	return upSince, unstable
+	return unstable
 }
 
 // completeSince is when Kubernetes saw the present rollout complete, by the clock of its Deployment controller; zero where
@@ -56,8 +58,8 @@ func completeSince(d *appsv1.Deployment) time.Time {
 // the container has ended, or the pod has ceased to be ready, for the last time.
 func podUp(pod *corev1.Pod, secret string) (since, downAt time.Time) {
 	own := mounting(&pod.Spec, secret)
-	running := false
-	for _, status := range pod.Status.ContainerStatuses {
+	running := own == nil // then only its readiness counts
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if own == nil || status.Name != own.Name {
 			continue
 		}

@@ -65,7 +65,7 @@ func refused(o Observation, base Decision, now time.Time) *Decision {
 
 // asksAnew says that a person asked for a renewal after the last attempt: that ends every wait but an open intent.
 func asksAnew(o Observation, a Attempts) bool {
-	return requested(o) && o.RenewRequest != a.Request
+	return o.Requested() && o.RenewRequest != a.Request
 }
 
 func unresolved(o Observation, base Decision, now time.Time) *Decision {
@@ -179,11 +179,18 @@ func noWindowInTime(o Observation, base Decision) *Decision {
 // with them is likely to be wrong here, too. One a day is let through, and what a person asks for.
 func paused(o Observation, base Decision, now time.Time) *Decision {
 	f, until := o.Fleet, o.Fleet.Last.Add(day)
-	if !base.Due || f.Most == 0 || f.Failed < f.Most || !waiting(until, now) || !now.Before(urgentFrom(o, base)) || requested(o) {
+	if !base.Due || f.Most == 0 || f.Failed < f.Most || !waiting(until, now) || !now.Before(urgentFrom(o, base)) || o.Requested() {
 		return nil
 	}
-	if urgent := urgentFrom(o, base); urgent.Before(until) {
-		until = urgent
+	limit := urgentFrom(o, base)
+	if limit.Before(until) {
+		until = limit
+	}
+	if o.UrgentWait {
+		limit = o.Certificate.NotAfter
+	}
+	if next := o.Windows.Next(until, rolloutTime(o)); next.IsZero() || next.After(limit) {
+		return nil // This window is the last one.
 	}
 	d := wait(FleetPaused, "a renewal is due and waits until %s, since the last %d rollouts of gateways have failed, one after another%s: mend them, or suspend those that are known to fail, "+
 		"or ask for this renewal by setting the annotation gateway.flexops.dev/renew to a new value", stamp(until), f.Failed, here(f))
@@ -205,7 +212,7 @@ func due(o Observation, base Decision, now time.Time) *Decision {
 	}
 	d := do(StepRenew, Renewing, "renewing certificate %s, which expires at %s", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
 	open := o.WindowInvalid == nil && o.Windows.Next(now, rolloutTime(o)).Equal(now)
-	if !requested(o) && !open && !now.Before(urgentFrom(o, base)) {
+	if !o.Requested() && !open && !now.Before(urgentFrom(o, base)) {
 		d.Message += "; this is urgent, so that no window is waited for"
 	}
 	return d

@@ -8,6 +8,9 @@ import (
 // Succeeded is the outcome of what was done; otherwise it is the State that says why not.
 const Succeeded = "Succeeded"
 
+// ActionRollout is the action of an entry about a rollout.
+const ActionRollout = "Rollout"
+
 // maxHistory is how many entries are kept.
 const maxHistory = 10
 
@@ -42,7 +45,7 @@ func (r Record) Told(e Entry) Record {
 func Cause(o Observation, d Decision) string {
 	cause := "Due"
 	switch {
-	case requested(o):
+	case o.Requested():
 		cause = "Requested: " + o.RenewRequest
 	case d.Urgent:
 		cause = "Urgent"

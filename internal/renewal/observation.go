@@ -57,6 +57,9 @@ type Observation struct {
 	// SecretChanged is when the registration in the gateway's Secret was last written, by the API server's clock.
 	SecretChanged time.Time
 
+	// PreviousForeign says that the record's previous registration is of another agent id: nothing goes back to that.
+	PreviousForeign bool
+
 	// Cluster is the identity of this cluster, "" where it can't be told.
 	Cluster string
 	// Record is what the operator has recorded; its zero value at the first sight of a gateway.
@@ -85,6 +88,11 @@ type Fleet struct {
 	Here []string
 	// Last is when one failed, or a renewal was tried all the same, for the last time.
 	Last time.Time
+}
+
+// Requested says whether a person asked for a renewal that has not succeeded yet.
+func (o Observation) Requested() bool {
+	return o.RenewRequest != "" && o.RenewRequest != o.Record.HandledRequest
 }
 
 // Finding is something that stands in the way, in the words of a condition.
@@ -135,6 +143,8 @@ type Deployment struct {
 	// came up that are watched, zero where there are none.
 	Complete bool
 	UpSince  time.Time
+	// Down: one of those pods is not up. WasComplete: the rollout of the present template was complete.
+	Down, WasComplete bool
 	// Failed: the Deployment exceeded its own progress deadline. Paused: it goes on when somebody resumes it.
 	Failed, Paused bool
 	// OldPods counts pods that may have started with another registration. It is only filled in where the rollout is not

@@ -5,48 +5,62 @@ import (
 	"time"
 )
 
+// pin is the fingerprint of the certificate that a person wants to stay, "" where that is none; known is false where it is
+// not recorded.
+func pin(o Observation) (fingerprint string, known bool) {
+	switch r := o.Record; {
+	case o.Pin == "":
+		return "", true
+	case strings.EqualFold(o.Pin, r.Newest.SerialNumber):
+		return r.Newest.Fingerprint, true
+	case strings.EqualFold(o.Pin, r.Previous.SerialNumber) && !o.PreviousForeign:
+		return r.Previous.Fingerprint, true
+	default:
+		return "", false
+	}
+}
+
 // pinned follows what a person wants to stay: a pin is taken up once, and left once.
 func pinned(o Observation, _ Decision, _ time.Time) *Decision {
-	r := o.Record
-	pin := ""
-	switch {
-	case o.Pin == "":
-	case strings.EqualFold(o.Pin, r.Newest.SerialNumber):
-		pin = r.Newest.Fingerprint
-	case strings.EqualFold(o.Pin, r.Previous.SerialNumber):
-		pin = r.Previous.Fingerprint
-	default:
-		known := r.Newest.SerialNumber
-		if r.Previous.SerialNumber != "" {
-			known += " and " + r.Previous.SerialNumber
-		}
-		return wait(PinUnknown, "spec.pin names certificate %s, but only %s can be gone back to: correct it, or remove it", o.Pin, known)
-	}
-	if pin == r.Pin {
+	fingerprint, known := pin(o)
+	if !known || fingerprint == o.Record.Pin {
 		return nil
 	}
 	d := do(StepPin, RollingOut, "certificate %s is to stay, as spec.pin says", o.Pin)
-	if pin == "" {
-		d = do(StepPin, RollingOut, "spec.pin was removed: going on with certificate %s", r.Newest.SerialNumber)
+	if fingerprint == "" {
+		d = do(StepPin, RollingOut, "spec.pin was removed: going on with certificate %s", o.Record.Newest.SerialNumber)
 	}
-	d.Pin = pin
+	d.Pin = fingerprint
 	return d
 }
 
 // pinReplaced tells that something else stands in the Secret than what is pinned. Who pins does not want to be fought, and
 // what somebody else has made must not be lost.
 func pinReplaced(o Observation, _ Decision, _ time.Time) *Decision {
-	if o.Pin == "" || o.Standing == Same || o.Unpublished() {
+	if _, known := pin(o); o.Pin == "" || !known || o.Standing == Same || o.Unpublished() {
 		return nil
+	}
+	if o.Standing == Older && o.Record.Revert.Since.IsZero() {
+		return do(StepNote, Pinned, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
 	}
 	return wait(Pinned, "the gateway's Secret holds certificate %s (expires %s) instead of %s, which spec.pin names: remove spec.pin to go on with the newer of them, or put %s back",
 		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Pin, o.Pin)
 }
 
-// stays keeps a certificate that is pinned from being renewed, whatever it costs: a person says so.
+// stays keeps a certificate that is pinned from being renewed, whatever it costs: a person says so. Nothing is renewed
+// either where it is not known which one is meant.
 func stays(o Observation, base Decision, now time.Time) *Decision {
-	if o.Pin == "" || !base.Due {
+	_, known := pin(o)
+	switch {
+	case !known:
+		names := o.Record.Newest.SerialNumber
+		if o.Record.Previous.SerialNumber != "" && !o.PreviousForeign {
+			names += " and " + o.Record.Previous.SerialNumber
+		}
+		return afterRollout(o, wait(PinUnknown, "spec.pin names certificate %s, but only %s can be gone back to: correct it, or remove it", o.Pin, names), now)
+	case o.Pin != "" && base.Due:
+		return afterRollout(o, wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter)), now)
+	default:
 		return nil
 	}
-	return afterRollout(o, wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter)), now)
 }

@@ -127,7 +127,7 @@ func Plan(o Observation, now time.Time) Decision {
 	var base Decision
 	if o.Unreadable == nil {
 		base.RenewalTime, base.Before = Schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
-		base.Due = !now.Before(base.RenewalTime) || requested(o)
+		base.Due = !now.Before(base.RenewalTime) || o.Requested()
 		base.Urgent = base.Due && !now.Before(urgentFrom(o, base))
 		base.Start = start(o, base, now)
 	}
@@ -159,11 +159,6 @@ func wake(o Observation, d Decision, now time.Time) time.Time {
 // was begun before the clock was put back, and must not last until the clock gets there again.
 func waiting(until, now time.Time) bool {
 	return now.Before(until) && until.Before(now.Add(day+time.Hour))
-}
-
-// requested says whether a person asked for a renewal that has not succeeded yet.
-func requested(o Observation) bool {
-	return o.RenewRequest != "" && o.RenewRequest != o.Record.HandledRequest
 }
 
 func wait(state State, format string, args ...any) *Decision {
@@ -270,7 +265,7 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if o.Certificate.NotAfter.Before(again) {
 		again = v.Last.Add(time.Hour) // It would expire meanwhile.
 	}
-	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(again, now) || requested(o) {
+	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(again, now) || o.Requested() && o.RenewRequest != v.Request {
 		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", o.Record.Newest.SerialNumber, o.Certificate.SerialNumber)
 	}
 	if v.Since.IsZero() {
@@ -307,7 +302,7 @@ func restored(o Observation, _ Decision, now time.Time) *Decision {
 }
 
 func scheduled(o Observation, base Decision, _ time.Time) *Decision {
-	if o.Pin != "" {
+	if _, known := pin(o); known && o.Pin != "" {
 		return wait(Pinned, "the gateway stays with certificate %s, which spec.pin names and which expires at %s: it is not renewed before spec.pin is removed", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
 	}
 	if o.WindowInvalid != nil {

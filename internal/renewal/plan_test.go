@@ -1,6 +1,7 @@
 package renewal
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func TestPlan(t *testing.T) {
 	reverts := func(count int, ago time.Duration) func(Record) Record {
 		return func(r Record) Record {
 			for i := range count {
-				r = r.Reverting(older, noon.Add(time.Duration(i-count)*time.Second), noon.Add(-ago))
+				r = r.Reverting(older, noon.Add(time.Duration(i-count)*time.Second), noon.Add(-ago), "")
 			}
 			return r
 		}
@@ -79,8 +80,12 @@ func TestPlan(t *testing.T) {
 		return o
 	}
 	takenBack := func(o *Observation) { o.Deployments[0].Annotation = "" }
-	incomplete := func(o *Observation) { o.Deployments[0].Complete = false }
-	unstable := func(o *Observation) { o.Deployments[0].Unstable = "it crashes" }
+	incomplete := func(o *Observation) {
+		o.Deployments[0].Complete, o.Deployments[0].Down, o.Deployments[0].Failed = false, true, true
+	}
+	mended := func(o *Observation) { o.Deployments[0].Failed = false } // by a new revision that is coming up
+	wasComplete := func(o *Observation) { o.Deployments[0].WasComplete = true }
+	unstable := func(o *Observation) { o.Deployments[0].Unstable, o.Deployments[0].WasComplete = "it crashes", true }
 	up := func(ago time.Duration) func(*Observation) {
 		return func(o *Observation) { o.Deployments[0].UpSince = noon.Add(-ago) }
 	}
@@ -90,6 +95,7 @@ func TestPlan(t *testing.T) {
 	retried := func(times int) func(*Observation) {
 		return record(func(r Record) Record { r.Rollout.Retries = times; return r })
 	}
+	noOldPods := func(o *Observation) { o.Deployments[0].OldPods = 0 }
 	pin := func(c Certificate) func(*Observation) { return func(o *Observation) { o.Pin = c.SerialNumber } }
 	pinnedTo := func(c Certificate) func(*Observation) {
 		return func(o *Observation) { o.Pin, o.Record.Pin = c.SerialNumber, c.Fingerprint }
@@ -100,6 +106,17 @@ func TestPlan(t *testing.T) {
 		o.Certificate = c
 		o.Record = rolledOut(o.Record.Published(noon, noon, true))
 		return o
+	}
+	weekly := func(o *Observation) { // open now
+		window, err := NewWindow("0 11 * * "+strconv.Itoa(int(noon.Weekday())), "", 4*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Windows.Windows = []Window{window}
+	}
+	wait72 := func(o *Observation) { o.UrgentWait = true }
+	dueLater := func(o *Observation) {
+		o.Certificate.NotBefore, o.Certificate.NotAfter, o.Record.Renewed = noon.Add(-lifetime), noon.Add(10*day), Renewed{}
 	}
 	observe := func(o *Observation) { o.ObserveOnly = true }
 	follow := func(o *Observation) { o.Follow = true }
@@ -197,6 +214,7 @@ func TestPlan(t *testing.T) {
 		"reverted, the fourth time":     {o: published(older, newest).with(standing(Older, older), record(reverts(3, time.Hour))), step: StepWait, state: Reverted, at: noon.Add(23 * time.Hour), message: "for the 4. time within a day, in the place of 5EC"},
 		"reverted, about to expire":     {o: published(older, newest).with(standing(Older, certificate("A", 12*time.Hour)), record(reverts(4, 59*time.Minute))), step: StepWait, state: Reverted, at: noon.Add(time.Minute)},
 		"reverted, once an hour":        {o: published(older, newest).with(standing(Older, certificate("A", 12*time.Hour)), record(reverts(4, time.Hour))), step: StepRestore, state: Restoring},
+		"reverted, asked for once":      {o: published(older, newest).with(standing(Older, older), record(reverts(4, time.Hour)), request("x"), func(o *Observation) { o.Record.Revert.Request = "x" }), step: StepWait, state: Reverted},
 		"reverted, asked for":           {o: published(older, newest).with(standing(Older, older), record(reverts(4, time.Hour)), request("x")), step: StepRestore, state: Restoring},
 		"reverted, not noted":           {o: published(older, newest).with(standing(Older, older), record(func(r Record) Record { return reverts(3, time.Hour)(r).Restored() })), step: StepNote, state: Reverted},
 		"reverted, but unwritable":      {o: published(older, newest).with(standing(Older, older), unwritable), step: StepWait, state: "SecretImmutable"},
@@ -225,7 +243,7 @@ func TestPlan(t *testing.T) {
 		"complete, late":           {o: published(older, newest, deployment("a", newest, 1, true)).with(timeout(time.Minute), deploymentFailed), step: StepComplete, state: RollingOut, deployment: "a"},
 		"complete the second":      {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 1, true)).with(record(rolledFirst)), step: StepComplete, state: RollingOut, deployment: "b"},
 		"the first in need again":  {o: published(older, newest, deployment("a", newest, 1, false), deployment("b", newest, 0, true)).with(record(rolledFirst), deploymentFailed), step: StepRoll, state: RollingOut, deployment: "b"},
-		"the first taken back":     {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 0, true)).with(takenBack, problem(0)), step: StepRoll, state: RollingOut, deployment: "b"},
+		"the first taken back":     {o: published(older, newest, deployment("a", newest, 1, true), deployment("b", newest, 0, true)).with(takenBack, problem(0)), step: StepWait, state: RestartRequired, message: "not rolled before that: b"},
 		"a new one, old pods":      {o: published(older, newest, deployment("a", newest, 1, true)).with(record(rolledOut), func(o *Observation) { o.Deployments = append(o.Deployments, deployment("b", newest, 0, true)) }), step: StepRoll, state: RollingOut, deployment: "b"},
 		"roll refused":             {o: published(older, newest, deployment("a", newest, 0, true)).with(due, func(o *Observation) { o.RollRefused = true }), step: StepRenew, state: Renewing},
 		"paused":                   {o: rolling.with(timeout(5*time.Hour), func(o *Observation) { o.Deployments[0].Paused = true }), step: StepWait, state: RolloutFailed},
@@ -243,58 +261,73 @@ func TestPlan(t *testing.T) {
 		"fails, due":               {o: rolling.with(deploymentFailed, due), step: StepFail, state: RolloutFailed, deployment: "a"},
 		"failed": {o: rolling.with(deploymentFailed, problem(time.Minute)), step: StepWait, state: RolloutFailed,
 			message: "Deployment a is not rolled out to certificate 5EC: it crashes. Pods with the certificate before it can serve until 2031-05-11T12:00:00Z. Look at its new pods; the rollout goes on when they stay up; not rolled before that: b"},
-		"failed, to be tried anew":   {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(time.Minute)), step: StepWait, state: RolloutFailed, at: noon.Add(9 * time.Minute), message: "and is tried anew at 2031-05-01T12:09:00Z"},
-		"failed, tried anew":         {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute)), step: StepRetry, state: RollingOut, deployment: "a"},
-		"failed again":               {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), retried(1)), step: StepWait, state: RolloutFailed, at: noon.Add(20 * time.Minute)},
-		"failed again, tried anew":   {o: rolledAt(noon.Add(-50*time.Minute)).with(incomplete, problem(30*time.Minute), retried(1)), step: StepRetry, state: RollingOut, deployment: "a"},
-		"failed three times":         {o: rolledAt(noon.Add(-50*time.Minute)).with(incomplete, problem(30*time.Minute), retried(2)), step: StepWait, state: RolloutFailed},
-		"failed, a retry too late":   {o: rolledAt(noon.Add(-51*time.Minute)).with(incomplete, problem(0)), step: StepWait, state: RolloutFailed},
-		"failed, the hour is over":   {o: rolledAt(noon.Add(-61*time.Minute)).with(incomplete, problem(30*time.Minute)), step: StepWait, state: RolloutFailed},
-		"failed, Never since":        {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), never(0)), step: StepWait, state: RolloutFailed},
-		"tried anew, to be rolled":   {o: rolledAt(noon).with(incomplete, record(Record.Retried), never(0), func(o *Observation) { o.RolloutNever = false }), step: StepRoll, state: RollingOut, deployment: "a"},
-		"up again, not yet for long": {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Second)), step: StepWait, state: RolloutFailed, at: noon.Add(59 * time.Second)},
-		"up again":                   {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Minute), unstable), step: StepComplete, state: RollingOut, deployment: "a"},
-		"watched":                    {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Second)), step: StepWait, state: RollingOut, at: noon.Add(59 * time.Second), message: "whether they stay up is watched until 2031-05-01T12:00:59Z"},
-		"watched, a nanosecond less": {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute - 1)), step: StepWait, state: RollingOut, at: noon.Add(1)},
-		"watched for long enough":    {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute)), step: StepComplete, state: RollingOut, deployment: "a"},
-		"watched, due":               {o: rolledAt(noon.Add(-2*time.Minute)).with(up(time.Second), due), step: StepRenew, state: Renewing},
-		"does not stay up":           {o: rolledAt(noon.Add(-2*time.Minute)).with(up(time.Second), unstable), step: StepFail, state: RolloutFailed, deployment: "a"},
-		"does not stay up, all gone": {o: rolledAt(noon.Add(-2*time.Minute)).with(incomplete, unstable), step: StepFail, state: RolloutFailed, deployment: "a"},
-		"does not stay up, paused":   {o: rolledAt(noon.Add(-2*time.Minute)).with(incomplete, unstable, func(o *Observation) { o.Deployments[0].Paused = true }), step: StepWait, state: RolloutFailed},
-		"failed, by hand meanwhile":  {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), takenBack, func(o *Observation) { o.Deployments[0].OldPods = 0 }), step: StepComplete, state: RollingOut, deployment: "a"},
-		"timeout, not Deployment's":  {o: rolling.with(timeout(2*time.Hour), deploymentFailed), step: StepWait, state: RollingOut, at: noon.Add(time.Hour)},
-		"failed, due":                {o: rolling.with(deploymentFailed, problem(0), due), step: StepRenew, state: Renewing},
-		"failed, blocked":            {o: rolling.with(deploymentFailed, problem(0), blocked), step: StepWait, state: "CredentialsNotFound"},
+		"failed, to be tried anew":         {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(time.Minute)), step: StepWait, state: RolloutFailed, at: noon.Add(9 * time.Minute), message: "and is tried anew at 2031-05-01T12:09:00Z"},
+		"failed, tried anew":               {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute)), step: StepRetry, state: RollingOut, deployment: "a"},
+		"failed again":                     {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), retried(1)), step: StepWait, state: RolloutFailed, at: noon.Add(20 * time.Minute)},
+		"failed again, tried anew":         {o: rolledAt(noon.Add(-50*time.Minute)).with(incomplete, problem(30*time.Minute), retried(1)), step: StepRetry, state: RollingOut, deployment: "a"},
+		"failed three times":               {o: rolledAt(noon.Add(-50*time.Minute)).with(incomplete, problem(30*time.Minute), retried(2)), step: StepWait, state: RolloutFailed},
+		"failed, a retry too late":         {o: rolledAt(noon.Add(-51*time.Minute)).with(incomplete, problem(0)), step: StepWait, state: RolloutFailed},
+		"failed, the hour is over":         {o: rolledAt(noon.Add(-61*time.Minute)).with(incomplete, problem(30*time.Minute)), step: StepWait, state: RolloutFailed},
+		"failed, Never since":              {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), never(0)), step: StepWait, state: RolloutFailed},
+		"tried anew, to be rolled":         {o: rolledAt(noon).with(incomplete, record(Record.Retried), never(0), func(o *Observation) { o.RolloutNever = false }), step: StepRoll, state: RollingOut, deployment: "a"},
+		"up again, not yet for long":       {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Second)), step: StepWait, state: RolloutFailed, at: noon.Add(59 * time.Second)},
+		"up again":                         {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Minute), unstable), step: StepComplete, state: RollingOut, deployment: "a"},
+		"watched":                          {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Second)), step: StepWait, state: RollingOut, at: noon.Add(59 * time.Second), message: "whether they stay up is watched until 2031-05-01T12:00:59Z"},
+		"watched, a nanosecond less":       {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute - 1)), step: StepWait, state: RollingOut, at: noon.Add(1)},
+		"watched for long enough":          {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute)), step: StepComplete, state: RollingOut, deployment: "a"},
+		"watched, due":                     {o: rolledAt(noon.Add(-2*time.Minute)).with(up(time.Second), due), step: StepRenew, state: Renewing},
+		"does not stay up":                 {o: rolledAt(noon.Add(-2*time.Minute)).with(up(time.Second), unstable), step: StepFail, state: RolloutFailed, deployment: "a"},
+		"does not stay up, all gone":       {o: rolledAt(noon.Add(-2*time.Minute)).with(incomplete, unstable), step: StepFail, state: RolloutFailed, deployment: "a"},
+		"does not stay up, paused":         {o: rolledAt(noon.Add(-2*time.Minute)).with(incomplete, unstable, func(o *Observation) { o.Deployments[0].Paused = true }), step: StepWait, state: RolloutFailed},
+		"failed, undone, no old pods":      {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(10*time.Minute), takenBack, noOldPods), step: StepWait, state: RolloutFailed},
+		"failed, undone, up for a moment":  {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), takenBack, noOldPods, up(time.Second)), step: StepWait, state: RolloutFailed, at: noon.Add(59 * time.Second)},
+		"failed, mended by hand":           {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), takenBack, noOldPods, up(time.Minute)), step: StepComplete, state: RollingOut, deployment: "a"},
+		"failed, being mended":             {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, mended, problem(10*time.Minute)), step: StepWait, state: RolloutFailed},
+		"failed, up, an added pod is not":  {o: rolledAt(noon.Add(-20*time.Minute)).with(func(o *Observation) { o.Deployments[0].Complete, o.Deployments[0].WasComplete = false, true }, problem(10*time.Minute)), step: StepWait, state: RolloutFailed},
+		"late, but it was complete":        {o: rolledAt(noon.Add(-2*time.Hour)).with(func(o *Observation) { o.Deployments[0].Complete = false }, wasComplete, timeout(time.Hour)), step: StepWait, state: RollingOut},
+		"complete, a pod is down":          {o: rolledAt(noon.Add(-2 * time.Minute)).with(func(o *Observation) { o.Deployments[0].Down = true }), step: StepWait, state: RollingOut, at: noon.Add(time.Minute), message: "Deployment a is being rolled"},
+		"undone to an earlier rollout":     {o: rolledAt(noon).with(func(o *Observation) { o.Deployments[0].Annotation = "earlier-1" }), step: StepWait, state: RestartRequired},
+		"tried anew, Never since":          {o: rolledAt(noon).with(record(Record.Retried), never(0)), step: StepComplete, state: RollingOut, deployment: "a"},
+		"a later one failed and recovered": {o: rolledAt(noon.Add(-2*time.Minute)).with(record(func(r Record) Record { r.Rollout.Completed = noon.Add(-time.Hour); return r }), up(time.Hour)), step: StepComplete, state: RollingOut, deployment: "a"},
+		"timeout, not Deployment's":        {o: rolling.with(timeout(2*time.Hour), deploymentFailed), step: StepWait, state: RollingOut, at: noon.Add(time.Hour)},
+		"failed, due":                      {o: rolling.with(deploymentFailed, problem(0), due), step: StepRenew, state: Renewing},
+		"failed, blocked":                  {o: rolling.with(deploymentFailed, problem(0), blocked), step: StepWait, state: "CredentialsNotFound"},
 
 		// Where a certificate is to stay.
-		"pinned":                       {o: published(older, newest).with(record(rolledOut), pin(older)), step: StepPin, state: RollingOut, message: "certificate 5EB is to stay"},
-		"pinned, in lower case":        {o: published(older, newest).with(record(rolledOut), func(o *Observation) { o.Pin = "5eb" }), step: StepPin, state: RollingOut},
-		"pinned to the newest":         {o: published(older, newest).with(record(rolledOut), pin(newest)), step: StepPin, state: RollingOut},
-		"pinned to what is not known":  {o: published(older, newest).with(record(rolledOut), pin(oldest)), step: StepWait, state: PinUnknown, message: "spec.pin names certificate 5EA, but only 5EC and 5EB can be gone back to"},
-		"pinned, one is known":         {o: seen(newest).with(pin(oldest)), step: StepWait, state: PinUnknown, message: "but only 5EC can be"},
-		"pinned, publish":              {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Older, newest)), step: StepPublish, state: Renewing, message: "writing certificate 5EB"},
-		"pinned, advance":              {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Same, older)), step: StepAdvance, state: RollingOut},
-		"pinned, due":                  {o: pinnedAt(older), step: StepWait, state: Pinned, message: "a renewal is due, but spec.pin keeps certificate 5EB"},
-		"pinned, requested":            {o: pinnedAt(older).with(request("x")), step: StepWait, state: Pinned},
-		"pinned, not due":              {o: pinnedAt(older).with(func(o *Observation) { o.Before = day }), step: StepWait, state: Pinned, message: "the gateway stays with certificate 5EB"},
-		"pinned, put back":             {o: pinnedAt(older).with(standing(Older, newest)), step: StepWait, state: Pinned, message: "holds certificate 5EC (expires 2032-07-24T12:00:00Z) instead of 5EB"},
-		"pinned, a newer one":          {o: pinnedAt(older).with(standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
-		"pinned, not yet, a newer one": {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
-		"pinned, another registration": {o: pinnedAt(older).with(standing(Reregistered, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
-		"unpinned":                     {o: pinnedAt(older).with(pin(Certificate{})), step: StepPin, state: RollingOut, message: "going on with certificate 5EC"},
-		"unpinned, publish":            {o: pinnedAt(older).with(record(func(r Record) Record { return r.Pinned("") }), pin(Certificate{}), standing(Older, older)), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
-		"pinned, suspended":            {o: published(older, newest).with(record(rolledOut), pin(older), suspended), step: StepWait, state: Suspended},
-		"pinned, rolls though due":     {o: pinnedAt(older).with(func(o *Observation) { o.Deployments = []Deployment{deployment("b", newest, 1, true)} }), step: StepRoll, state: RollingOut, deployment: "b"},
+		"pinned":                        {o: published(older, newest).with(record(rolledOut), pin(older)), step: StepPin, state: RollingOut, message: "certificate 5EB is to stay"},
+		"pinned, in lower case":         {o: published(older, newest).with(record(rolledOut), func(o *Observation) { o.Pin = "5eb" }), step: StepPin, state: RollingOut},
+		"pinned to the newest":          {o: published(older, newest).with(record(rolledOut), pin(newest)), step: StepPin, state: RollingOut},
+		"pinned to what is not known":   {o: published(older, newest).with(record(rolledOut), pin(oldest)), step: StepWait, state: PinUnknown, message: "spec.pin names certificate 5EA, but only 5EC and 5EB can be gone back to"},
+		"pinned, one is known":          {o: seen(newest).with(pin(oldest)), step: StepWait, state: PinUnknown, message: "but only 5EC can be"},
+		"pinned, publish":               {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Older, newest)), step: StepPublish, state: Renewing, message: "writing certificate 5EB"},
+		"pinned, advance":               {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Same, older)), step: StepAdvance, state: RollingOut},
+		"pinned, due":                   {o: pinnedAt(older), step: StepWait, state: Pinned, message: "a renewal is due, but spec.pin keeps certificate 5EB"},
+		"pinned, requested":             {o: pinnedAt(older).with(request("x")), step: StepWait, state: Pinned},
+		"pinned, not due":               {o: pinnedAt(older).with(func(o *Observation) { o.Before = day }), step: StepWait, state: Pinned, message: "the gateway stays with certificate 5EB"},
+		"pinned, put back, unnoted":     {o: pinnedAt(older).with(standing(Older, newest)), step: StepNote, state: Pinned},
+		"pinned, previous is another's": {o: published(older, newest).with(record(rolledOut), pin(older), func(o *Observation) { o.PreviousForeign = true }), step: StepWait, state: PinUnknown, message: "but only 5EC can be"},
+		"pinned, unknown, rolls on":     {o: published(older, newest, deployment("a", newest, 0, true)).with(pin(oldest)), step: StepRoll, state: RollingOut, deployment: "a"},
+		"pinned, put back":              {o: pinnedAt(older).with(standing(Older, newest), record(func(r Record) Record { return r.Noted(newest, noon) })), step: StepWait, state: Pinned, message: "holds certificate 5EC (expires 2032-07-24T12:00:00Z) instead of 5EB"},
+		"pinned, a newer one":           {o: pinnedAt(older).with(standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
+		"pinned, not yet, a newer one":  {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
+		"pinned, another registration":  {o: pinnedAt(older).with(standing(Reregistered, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
+		"unpinned":                      {o: pinnedAt(older).with(pin(Certificate{})), step: StepPin, state: RollingOut, message: "going on with certificate 5EC"},
+		"unpinned, publish":             {o: pinnedAt(older).with(record(func(r Record) Record { return r.Pinned("") }), pin(Certificate{}), standing(Older, older)), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
+		"pinned, suspended":             {o: published(older, newest).with(record(rolledOut), pin(older), suspended), step: StepWait, state: Suspended},
+		"pinned, rolls though due":      {o: pinnedAt(older).with(func(o *Observation) { o.Deployments = []Deployment{deployment("b", newest, 1, true)} }), step: StepRoll, state: RollingOut, deployment: "b"},
 
 		// Where the rollouts of other gateways fail.
-		"fleet paused":       {o: seen(older).with(fleet(2, time.Hour)), step: StepWait, state: FleetPaused, at: noon.Add(23 * time.Hour), message: "the last 2 rollouts of gateways have failed, one after another (in this namespace: ingress)"},
-		"fleet, one failed":  {o: seen(older).with(fleet(1, time.Hour)), step: StepRenew, state: Renewing},
-		"fleet, not counted": {o: seen(older).with(fleet(9, time.Hour), func(o *Observation) { o.Fleet.Most = 0 }), step: StepRenew, state: Renewing},
-		"fleet, a day later": {o: seen(older).with(fleet(2, day)), step: StepRenew, state: Renewing},
-		"fleet, requested":   {o: seen(older).with(fleet(2, 0), request("x")), step: StepRenew, state: Renewing},
-		"fleet, urgent":      {o: seen(certificate("x", 72*time.Hour)).with(fleet(2, 0)), step: StepRenew, state: Renewing},
-		"fleet, urgent soon": {o: seen(certificate("x", 73*time.Hour)).with(fleet(2, 0)), step: StepWait, state: FleetPaused, at: noon.Add(time.Hour)},
-		"fleet, nothing due": {o: seen(newest).with(fleet(2, 0)), step: StepWait, state: Scheduled},
+		"fleet paused":                  {o: seen(older).with(fleet(2, time.Hour)), step: StepWait, state: FleetPaused, at: noon.Add(23 * time.Hour), message: "the last 2 rollouts of gateways have failed, one after another (in this namespace: ingress)"},
+		"fleet, one failed":             {o: seen(older).with(fleet(1, time.Hour)), step: StepRenew, state: Renewing},
+		"fleet, not counted":            {o: seen(older).with(fleet(9, time.Hour), func(o *Observation) { o.Fleet.Most = 0 }), step: StepRenew, state: Renewing},
+		"fleet, a day later":            {o: seen(older).with(fleet(2, day)), step: StepRenew, state: Renewing},
+		"fleet, requested":              {o: seen(older).with(fleet(2, 0), request("x")), step: StepRenew, state: Renewing},
+		"fleet, urgent":                 {o: seen(certificate("x", 72*time.Hour)).with(fleet(2, 0)), step: StepRenew, state: Renewing},
+		"fleet, urgent soon":            {o: seen(certificate("x", 73*time.Hour)).with(fleet(2, 0)), step: StepWait, state: FleetPaused, at: noon.Add(time.Hour)},
+		"fleet, the last window":        {o: seen(certificate("x", 6*day)).with(fleet(2, time.Hour), weekly, wait72), step: StepRenew, state: Renewing},
+		"fleet, windows before it ends": {o: seen(certificate("x", 20*day)).with(fleet(2, time.Hour), weekly, wait72), step: StepWait, state: FleetPaused},
+		"fleet, own rollout failed":     {o: rolling.with(fleet(2, time.Hour), deploymentFailed, problem(0), dueLater), step: StepWait, state: RolloutFailed},
+		"fleet, nothing due":            {o: seen(newest).with(fleet(2, 0)), step: StepWait, state: Scheduled},
 
 		// Who renews, and who writes the Secret.
 		"observing":                     {o: seen(newest).with(observe), step: StepWait, state: Observing},

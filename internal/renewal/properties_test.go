@@ -41,6 +41,7 @@ func contradiction(o Observation, d Decision) string {
 	r := o.Record
 	hands := d.Step != StepWait
 	follows := o.Resumable && r.Intent != nil
+	_, isPinned := pin(o)
 	switch {
 	case follows && o.Unreadable == nil && !o.ObserveOnly && d.Step != StepRenew:
 		return "leaving a renewal that goes on"
@@ -68,13 +69,13 @@ func contradiction(o Observation, d Decision) string {
 		return "writing what another controller makes, or publishing again"
 	case d.Step == StepFail && (d.Problem == "" || r.Rollout.Problem != ""):
 		return "noting a problem again, or none"
-	case d.Step == StepRetry && (o.RolloutNever || r.Rollout.Retries >= maxRetries || noon.After(r.Rollout.Started.Add(time.Hour))):
+	case d.Step == StepRetry && (o.RolloutNever || r.Rollout.Retries >= len(retryDelays) || noon.After(r.Rollout.Started.Add(time.Hour))):
 		return "trying a rollout anew without end"
 	case d.Step == StepPin && d.Pin != "" && d.Pin != r.Newest.Fingerprint && d.Pin != r.Previous.Fingerprint:
 		return "pinning what is not there"
 	case d.Step == StepPin && d.Pin == r.Pin:
 		return "pinning again"
-	case o.Pin != "" && (d.Step == StepRestore || d.Step == StepAdopt && r.Exists() || d.Step == StepRenew && !follows):
+	case o.Pin != "" && (d.Step == StepRenew && !follows || isPinned && (d.Step == StepRestore || d.Step == StepAdopt && r.Exists())):
 		return "changing what is pinned"
 	case d.Step == StepRoll && o.RolloutNever:
 		return "rolling what a person rolls"
@@ -86,7 +87,7 @@ func contradiction(o Observation, d Decision) string {
 		return "advancing to what is not published"
 	case d.Step == StepRestore && (o.Standing != Older || r.Rollout.Fingerprint != r.Desired().Fingerprint):
 		return "restoring what is there, or was never published"
-	case d.Step == StepRestore && r.Revert.Count >= maxContests && !r.Revert.Written.Equal(o.SecretChanged) && !noon.Before(r.Revert.Last) && noon.Before(r.Revert.Last.Add(time.Hour)) && !requested(o):
+	case d.Step == StepRestore && r.Revert.Count >= maxContests && !r.Revert.Written.Equal(o.SecretChanged) && !noon.Before(r.Revert.Last) && noon.Before(r.Revert.Last.Add(time.Hour)) && (!o.Requested() || o.RenewRequest == r.Revert.Request):
 		return "fighting somebody"
 	case d.Step == StepRestored && r.Revert.Since.IsZero():
 		return "nothing was put back"
@@ -261,6 +262,7 @@ func randomObservation(random *rand.Rand) Observation {
 		if chance(50) {
 			d.UpSince = near()
 		}
+		d.Down, d.WasComplete = chance(30), chance(50)
 		if chance(20) {
 			d.Unstable = "it crashes"
 		}

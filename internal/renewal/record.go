@@ -45,6 +45,8 @@ type Revert struct {
 	// first. They are set until it is known that no pod has it, or until a rollout replaces those that do.
 	Since time.Time   `json:"since,omitzero"`
 	Held  Certificate `json:"held,omitzero"`
+	// Request is the renewal request that stood then: it asks once for restoring.
+	Request string `json:"request,omitempty"`
 }
 
 // Noted records that an older registration was put back, at a time by the API server's clock.
@@ -62,10 +64,12 @@ func (r Record) Noted(held Certificate, written time.Time) Record {
 
 // Reverting records that the newest registration is about to be restored, in the place of one that was written at a
 // time by the API server's clock. Trying the same again counts once.
-func (r Record) Reverting(held Certificate, written, now time.Time) Record {
+func (r Record) Reverting(held Certificate, written, now time.Time, request string) Record {
 	r = r.Noted(held, written)
 	v := r.Revert
+	v.Request = request
 	if written.Equal(v.Written) {
+		r.Revert = v
 		return r
 	}
 	if !waiting(v.Last.Add(day), now) {
@@ -341,7 +345,7 @@ func (r Record) Rolling(uid string, now time.Time) Record {
 // RolloutFailed records that a Deployment did not come up, or did not stay up, and what was wrong in scrubbed words.
 func (r Record) RolloutFailed(problem string, now time.Time) Record {
 	r.Rollout.Failed, r.Rollout.Problem = now, problem
-	return r.Told(Entry{Time: now, Action: "Rollout", From: r.Rollout.Held.SerialNumber, To: r.Desired().SerialNumber, Outcome: string(RolloutFailed)})
+	return r.Told(Entry{Time: now, Action: ActionRollout, From: r.Rollout.Held.SerialNumber, To: r.Desired().SerialNumber, Outcome: string(RolloutFailed)})
 }
 
 // Retried records that the rollout is tried anew, for the Deployments that are not done.
@@ -360,9 +364,13 @@ func (r Record) RolledOut(uid string, last bool, now time.Time) Record {
 		r.Rollout = r.Rollout.with(rolled)
 		r.Rollout.Problem = "" // It is the one that is waited for.
 	}
-	if last && r.Rollout.Completed.IsZero() {
-		r.Rollout.Completed = now
-		return r.Told(Entry{Time: now, Action: "Rollout", From: r.Rollout.Held.SerialNumber, To: r.Desired().SerialNumber, Outcome: Succeeded})
+	if !last || r.Rollout.Completed.After(r.Rollout.Failed) {
+		return r
 	}
-	return r
+	r.Rollout.Completed = now
+	// Going back to what had worked before says nothing of the pods of renewed registrations, nor does what was not rolled.
+	if r.Desired() != r.Newest || !slices.ContainsFunc(r.Rollout.Rolled, func(rolled Rolled) bool { return !rolled.At.IsZero() }) {
+		return r
+	}
+	return r.Told(Entry{Time: now, Action: ActionRollout, From: r.Rollout.Held.SerialNumber, To: r.Desired().SerialNumber, Outcome: Succeeded})
 }

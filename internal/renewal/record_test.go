@@ -131,7 +131,7 @@ func TestHistory(t *testing.T) {
 	failed := Entry{Time: at(2), Action: "Renewal", Cause: "Urgent", From: "5EB", Outcome: "PlatformUnavailable"}
 	g.Expect(r.History).To(Equal([]Entry{failed}), "failures of the same are one")
 	r = r.Claimed(older, "", Intent{Since: noon, Cause: "Urgent"}).Succeeded(newest, "", at(3)).Published(at(3), at(3), false)
-	r = r.RolloutFailed("it crashes", at(4)).RolloutFailed("it crashes", at(5)).RolledOut("uid-a", true, at(6)).RolledOut("uid-b", true, at(7))
+	r = r.Rolling("uid-a", at(3)).RolloutFailed("it crashes", at(4)).RolloutFailed("it crashes", at(5)).RolledOut("uid-a", true, at(6)).RolledOut("uid-b", true, at(7))
 	g.Expect(r.History).To(Equal([]Entry{
 		failed,
 		{Time: at(3), Action: "Renewal", Cause: "Urgent", From: "5EB", To: "5EC", Outcome: Succeeded},

@@ -17,46 +17,50 @@ func unrolled(o Observation, _ Decision, _ time.Time) *Decision {
 // else's hands. A rollout that failed, one that a person has to do, and one that does not get on don't hold up a
 // renewal that is due: they are told further down.
 func rolling(o Observation, base Decision, now time.Time) *Decision {
-	undone, desired := o.Undone(), o.Record.Desired().SerialNumber
+	undone, desired, rollout := o.Undone(), o.Record.Desired().SerialNumber, o.Record.Rollout
 	if len(undone) == 0 && !o.RolledOut() {
 		return do(StepComplete, RollingOut, "there is nothing to be rolled to certificate %s", desired)
 	}
 	for _, d := range undone {
-		begun, rolled := o.Record.Rollout.Begun(d.UID)
+		begun, rolled := rollout.Begun(d.UID)
 		problem := failure(o, d, now)
 		switch {
+		case byHand(o, d, now) && takenBack(o, d) && !rollout.Failed.IsZero():
+			return nil // What failed there is not to be let loose on the next.
 		case byHand(o, d, now):
 			continue
+		case problem != "" && rollout.Problem == "":
+			decision := of(d, do(StepFail, RolloutFailed, "noting what is wrong with the rollout of Deployment %s", d.Name))
+			decision.Problem = problem
+			return decision
 		case finished(o, d, now):
 			return of(d, do(StepComplete, RollingOut, "every pod of Deployment %s runs with certificate %s", d.Name, desired))
 		case !rolled && o.RollRefused:
 			return nil
 		case !rolled && !o.RolloutNever:
 			return of(d, do(StepRoll, RollingOut, "rolling Deployment %s to certificate %s", d.Name, desired))
-		case problem != "" && o.Record.Rollout.Problem == "":
-			decision := of(d, do(StepFail, RolloutFailed, "noting what is wrong with the rollout of Deployment %s", d.Name))
-			decision.Problem = problem
-			return decision
 		case renews(o, base):
 			return nil
 		case retries(o, d, now):
 			return of(d, do(StepRetry, RollingOut, "trying the rollout of Deployment %s to certificate %s anew", d.Name, desired))
-		case o.Record.Rollout.Problem != "" || d.Paused:
+		case rollout.Problem != "" || d.Paused:
 			return nil
 		}
-		return underway(o, d, begun)
+		return underway(o, d, begun, now)
 	}
 	return nil
 }
 
 // underway tells of a Deployment that is being rolled, without its progress, which would have the status written at every
 // step of it.
-func underway(o Observation, d Deployment, begun time.Time) *Decision {
+func underway(o Observation, d Deployment, begun, now time.Time) *Decision {
 	decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s", d.Name, o.Record.Desired().SerialNumber)
 	switch {
 	case takenBack(o, d):
-		decision.At = retryAt(o, d)
+		decision.At = retryAt(o, d, now)
 		decision.Message = fmt.Sprintf("the rollout of Deployment %s was taken back by somebody who removed the annotation gateway.flexops.dev/registration from its pod template; it is tried anew at %s", d.Name, stamp(decision.At))
+	case d.Complete && d.Down:
+		decision.At = now.Add(o.Settle)
 	case d.Complete:
 		decision.At = settled(o, d)
 		decision.Message = fmt.Sprintf("every pod of Deployment %s was started with certificate %s; whether they stay up is watched until %s", d.Name, o.Record.Desired().SerialNumber, stamp(decision.At))
@@ -71,15 +75,24 @@ func of(d Deployment, decision *Decision) *Decision {
 	return decision
 }
 
+// current says that the Deployment's pod template carries the annotation of this rollout.
+func current(o Observation, d Deployment) bool { return d.Annotation == o.Record.Rollout.Annotation() }
+
 // finished says that no pod of the Deployment can have another registration, and that those which were rolled stay up.
-// That its pods happen to be new does not do for one that is tried anew.
 func finished(o Observation, d Deployment, now time.Time) bool {
-	if d.Annotation == o.Record.Rollout.Annotation() {
-		return d.Complete && !now.Before(settled(o, d)) && (d.Unstable == "" || o.Record.Rollout.Problem != "")
-	}
 	_, rolled := o.Record.Rollout.Begun(d.UID)
-	anew := !rolled && o.Record.Rollout.Retries > 0 && strings.HasPrefix(d.Annotation, o.Record.Rollout.Fingerprint+"-")
-	return d.OldPods == 0 && !anew
+	stable := d.Complete && !d.Down && !now.Before(settled(o, d))
+	switch {
+	case current(o, d):
+		return stable
+	case rolled:
+		// Whoever took it back has made new pods, which may be as broken as those that failed.
+		return d.OldPods == 0 && d.Complete && (stable || o.Record.Rollout.Problem == "")
+	default:
+		// That its pods happen to be new does not do for one that is tried anew.
+		anew := o.Record.Rollout.Retries > 0 && strings.HasPrefix(d.Annotation, o.Record.Rollout.Fingerprint+"-")
+		return d.OldPods == 0 && (!anew || o.RolloutNever)
+	}
 }
 
 // settled is when it is known that the new pods stay up.
@@ -93,31 +106,35 @@ func settled(o Observation, d Deployment) time.Time {
 // takenBack says that somebody has removed the annotation, and with it the new pods, before the rollout was done.
 func takenBack(o Observation, d Deployment) bool {
 	_, rolled := o.Record.Rollout.Begun(d.UID)
-	return rolled && d.Annotation != o.Record.Rollout.Annotation() && d.OldPods > 0
+	return rolled && !current(o, d) && d.OldPods > 0
 }
 
 // byHand says that a person is to restart the Deployment's pods: because the policy says so, or because a rollout was
-// taken back that had failed, or was so again and again. Who does that may know why.
+// taken back that is not tried anew.
 func byHand(o Observation, d Deployment, now time.Time) bool {
-	never := o.RolloutNever && d.OldPods > 0 && d.Annotation != o.Record.Rollout.Annotation()
-	return never || takenBack(o, d) && (!o.Record.Rollout.Failed.IsZero() || retryAt(o, d).IsZero() || now.After(lastRetry(o)))
+	return o.RolloutNever && d.OldPods > 0 && !current(o, d) || takenBack(o, d) && retryAt(o, d, now).IsZero()
+}
+
+// late says that a Deployment which was begun has not come up in time.
+func late(o Observation, d Deployment, now time.Time) bool {
+	if o.RolloutTimeout > 0 {
+		begun, _ := o.Record.Rollout.Begun(d.UID)
+		return !d.WasComplete && !d.Complete && !now.Before(begun.Add(o.RolloutTimeout))
+	}
+	return d.Failed && !d.Complete
 }
 
 // failure says why a Deployment that was begun does not come up, or has not stayed up; "" where it may yet.
 func failure(o Observation, d Deployment, now time.Time) string {
-	begun, rolled := o.Record.Rollout.Begun(d.UID)
-	late := d.Failed
-	if o.RolloutTimeout > 0 {
-		late = !now.Before(begun.Add(o.RolloutTimeout))
-	}
+	_, rolled := o.Record.Rollout.Begun(d.UID)
 	switch {
-	case !rolled || d.Annotation != o.Record.Rollout.Annotation() || d.Paused:
+	case !rolled || takenBack(o, d) || d.Paused:
 		return ""
 	case d.Unstable != "":
 		return "its new pods do not stay up: " + d.Unstable
-	case late && !d.Complete && d.Complaint != "":
+	case late(o, d, now) && d.Complaint != "":
 		return "its new pods do not become available: " + d.Message + "; " + d.Complaint
-	case late && !d.Complete:
+	case late(o, d, now):
 		return "its new pods do not become available: " + d.Message
 	default:
 		return ""
@@ -127,38 +144,35 @@ func failure(o Observation, d Deployment, now time.Time) string {
 // DefaultSettle is how long new pods are watched after a rollout where nothing else is said.
 const DefaultSettle = time.Minute
 
-// maxRetries is how often a rollout is tried anew. Kubernetes itself goes on restarting the pods: new ones are for what
-// only they get out of, and could do harm.
-const maxRetries = 2
+// retryDelays are how long the tries of a rollout that failed, or was taken back, are put off. They are few: Kubernetes itself
+// goes on restarting the pods; new ones are for what only they get out of, and could do harm.
+var retryDelays = []time.Duration{10 * time.Minute, 30 * time.Minute}
 
-// retryDelay is how long the first retry is put off, the next ones three times as long as the one before.
-const retryDelay = 10 * time.Minute
-
-// lastRetry is when no rollout is tried anew any more: a window may have closed.
-func lastRetry(o Observation) time.Time { return o.Record.Rollout.Started.Add(time.Hour) }
-
-// retryAt is when a rollout that failed, or was taken back, is tried anew; zero where it is not.
-func retryAt(o Observation, d Deployment) time.Time {
+// retryAt is when a rollout that failed, or was taken back, is tried anew; zero where it is not: an hour after it was begun,
+// since a window may have closed, and where a person took back what had failed, or an earlier revision. Who does that may
+// know why.
+func retryAt(o Observation, d Deployment, now time.Time) time.Time {
 	r := o.Record.Rollout
+	undone := !current(o, d) && (!r.Failed.IsZero() || d.Annotation != "")
+	if undone || o.RolloutNever || r.Retries >= len(retryDelays) {
+		return time.Time{}
+	}
 	since, _ := r.Begun(d.UID)
 	if r.Problem != "" {
 		since = r.Failed
 	}
-	delay := retryDelay
-	for range r.Retries {
-		delay *= 3
+	at, last := since.Add(retryDelays[r.Retries]), r.Started.Add(time.Hour)
+	if at.After(last) || now.After(last) {
+		return time.Time{}
 	}
-	if at := since.Add(delay); r.Retries < maxRetries && !at.After(lastRetry(o)) {
-		return at
-	}
-	return time.Time{}
+	return at
 }
 
-// retries says that a rollout is tried anew now.
+// retries says that a rollout is tried anew now: where pods are up, or somebody is mending them, that would do harm.
 func retries(o Observation, d Deployment, now time.Time) bool {
-	at := retryAt(o, d)
-	again := takenBack(o, d) || o.Record.Rollout.Problem != "" && !d.Complete
-	return again && !o.RolloutNever && !d.Paused && !at.IsZero() && !now.Before(at) && !now.After(lastRetry(o))
+	at := retryAt(o, d, now)
+	failing := current(o, d) && o.Record.Rollout.Problem != "" && d.Down && (d.WasComplete || late(o, d, now))
+	return (takenBack(o, d) || failing) && !d.Paused && !at.IsZero() && !now.Before(at)
 }
 
 func rolloutFailed(o Observation, _ Decision, now time.Time) *Decision {
@@ -173,11 +187,11 @@ func rolloutFailed(o Observation, _ Decision, now time.Time) *Decision {
 		}
 		decision := wait(RolloutFailed, "Deployment %s is not rolled out to certificate %s: %s. Pods with the certificate before it can serve until %s. Look at its new pods; the rollout goes on when they stay up",
 			d.Name, o.Record.Desired().SerialNumber, problem, stamp(o.Record.Rollout.Held.NotAfter))
-		if at := retryAt(o, d); !d.Paused && now.Before(at) && !d.Complete {
+		if at := retryAt(o, d, now); now.Before(at) && !d.Paused && (!d.Complete || d.Down) {
 			decision.At = at
 			decision.Message += ", and is tried anew at " + stamp(at)
 		}
-		if d.Complete {
+		if d.Complete && !d.Down {
 			decision.At = settled(o, d)
 		}
 		decision.Message += notBegun(o, now)
@@ -216,8 +230,8 @@ func restartRequired(o Observation, _ Decision, now time.Time) *Decision {
 	if !o.RolloutNever {
 		why = "their rollout was taken back and is not repeated"
 	}
-	return wait(RestartRequired, "%d pods may still run with a certificate that expires at %s, and %s: run kubectl rollout restart %s",
-		pods, stamp(o.Record.Rollout.Held.NotAfter), why, strings.Join(names, " "))
+	return wait(RestartRequired, "%d pods may still run with a certificate that expires at %s, and %s: run kubectl rollout restart %s%s",
+		pods, stamp(o.Record.Rollout.Held.NotAfter), why, strings.Join(names, " "), notBegun(o, now))
 }
 
 // RolloutState says how the rollout to the registration in the gateway's Secret stands; nil where it is complete.

@@ -47,7 +47,7 @@ func Schedule(c Certificate, before time.Duration, jitter float64, renewed Renew
 // start is when the renewal is planned to start: when it is due, in a window, unless it is urgent before one opens or a
 // person asks for it. It is zero where that never comes.
 func start(o Observation, base Decision, now time.Time) time.Time {
-	if requested(o) {
+	if o.Requested() {
 		return now
 	}
 	from := base.RenewalTime

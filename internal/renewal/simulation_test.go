@@ -235,13 +235,14 @@ func (w *world) observe() Observation {
 	for _, d := range w.deployments {
 		if d.since != nil && !w.clock.Before(d.readyAt) {
 			d.holds, d.since, d.Complete, d.Failed, d.UpSince = d.since, nil, true, false, d.readyAt
+			d.Down, d.WasComplete = false, true
 		}
 		if d.since == nil && !d.crashAt.IsZero() && !w.clock.Before(d.crashAt) {
 			w.events["not stable"]++
-			d.Unstable, d.Complete, d.crashAt = "it crashes", false, time.Time{}
+			d.Unstable, d.Complete, d.Down, d.crashAt = "it crashes", false, true, time.Time{}
 		}
 		if d.Unstable != "" && !d.Complete && !w.clock.Before(d.backAt) {
-			d.Complete, d.UpSince = true, d.backAt
+			d.Complete, d.Down, d.UpSince = true, false, d.backAt
 		}
 	}
 	o := w.spec
@@ -362,7 +363,7 @@ func (w *world) act(o Observation, d Decision) error {
 	case StepRenew:
 		return w.renew(o)
 	case StepRestore:
-		if w.store(w.record.Reverting(o.Certificate, o.SecretChanged, w.clock)) && !w.happens(10) {
+		if w.store(w.record.Reverting(o.Certificate, o.SecretChanged, w.clock, o.RenewRequest)) && !w.happens(10) {
 			w.publish(w.record.Newest)
 		}
 	case StepNote:
@@ -479,6 +480,7 @@ func (w *world) roll(name string) error {
 		return fmt.Errorf("%s is rolled again to %s", p.Name, annotation)
 	}
 	p.Annotation, p.Complete, p.Failed, p.Unstable, p.UpSince = annotation, false, w.happens(20), "", time.Time{}
+	p.Down, p.WasComplete = true, false
 	p.since = map[string]Certificate{w.secret.Fingerprint: w.secret}
 	maps.Copy(p.holds, p.since)
 	p.readyAt = w.clock.Add(time.Duration(w.random.Int64N(int64(20 * time.Minute))))
