@@ -110,7 +110,7 @@ func (c *claims) keepTurn(t turn, by types.NamespacedName) {
 func (c *claims) busy(by types.NamespacedName, w waiting, now time.Time) bool {
 	running, trying := 0, map[string]bool{}
 	for of, t := range c.turns {
-		if of != by && now.Before(t.until) && !(w.first && t.rolling) {
+		if of != by && now.Before(t.until) && (!w.first || !t.rolling) {
 			running++
 			trying[t.version] = true
 		}
