@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // for windows: the image has no time zones
@@ -27,12 +28,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/controllers"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/metrics"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -40,11 +44,13 @@ import (
 var version = "development"
 
 // The other things that this program does: superviseCommand runs flexctl for the operator (see anypoint.Supervise); in the
-// pod of a renewal Job, prepareCommand comes before flexctl and handoffCommand after it (see package job).
+// pod of a renewal Job, prepareCommand comes before flexctl and handoffCommand after it (see package job). unmanagedCommand is
+// for people.
 const (
 	superviseCommand = "supervise"
 	prepareCommand   = "prepare"
 	handoffCommand   = "handoff"
+	unmanagedCommand = "unmanaged"
 )
 
 // The environment variables that name the operator's own pod.
@@ -79,6 +85,9 @@ func main() {
 		os.Exit(anypoint.Supervise(os.Args[2:]))
 	}
 	command, arguments := run, os.Args[1:]
+	if len(arguments) > 0 && arguments[0] == unmanagedCommand {
+		command = listUnmanaged
+	}
 	if len(arguments) > 0 && (arguments[0] == prepareCommand || arguments[0] == handoffCommand) {
 		command = inPod
 	}
@@ -128,7 +137,7 @@ func flags(o *options) *pflag.FlagSet {
 		all.AddFlagSet(sets.FlagSets[name])
 	}
 	all.Usage = func() {
-		fmt.Fprintf(os.Stderr, "flex-registration-operator %s keeps the platform registrations of Flex Gateways valid.\n\nUsage: manager [flags]\n"+
+		fmt.Fprintf(os.Stderr, "flex-registration-operator %s keeps the platform registrations of Flex Gateways valid.\n\nUsage: manager [flags]\n       manager unmanaged   prints FlexRegistrations for gateways that none covers\n\n"+
 			"The cluster is the one that the KUBECONFIG environment variable names, or else the one it runs in.\n", version)
 		cliflag.PrintSections(os.Stderr, sets, 100)
 	}
@@ -215,6 +224,9 @@ func run(arguments []string) error {
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
+	if err := ctrlmetrics.Registry.Register(metrics.Collector{Cache: mgr.GetCache()}); err != nil {
+		return fmt.Errorf("setting up metrics: %w", err)
+	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
@@ -286,6 +298,38 @@ func (o *options) execRenewer() (anypoint.Renewer, error) {
 	}
 	renewer := &anypoint.Exec{Flexctl: o.flexctl, Hosts: o.anypointHosts, Supervisor: anypoint.Supervisor(executable, superviseCommand)}
 	return renewer, renewer.Sweep()
+}
+
+// listUnmanaged prints the gateways that no FlexRegistration covers, and what to apply to have them watched.
+func listUnmanaged([]string) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var all v1alpha1.FlexRegistrationList
+	if err := c.List(ctx, &all); err != nil {
+		return fmt.Errorf("listing FlexRegistrations: %w", err)
+	}
+	found, err := gateway.Unmanaged(ctx, c, all.Items)
+	if err != nil {
+		return err
+	}
+	for _, d := range found {
+		name := strings.Trim(d.Name[:min(len(d.Name), 52)], "-.") // what the resource allows
+		fmt.Fprintf(os.Stdout, "---\napiVersion: %s\nkind: FlexRegistration\nmetadata: {name: %s, namespace: %s}\nspec:\n  targetRef: {name: %s}\n  credentialsRef: {name: anypoint}\n", v1alpha1.GroupVersion, name, d.Namespace, d.Name)
+	}
+	fmt.Fprintf(os.Stderr, "%d gateways are not covered by a FlexRegistration\n", len(found))
+	return nil
 }
 
 // inPod is what the containers of a renewal Job's pod run that are of the operator's image. The one that hands over goes on

@@ -172,9 +172,20 @@ func TestInstalled(t *testing.T) {
 		g.Expect(metrics).To(ContainSubstring("leader_election_master_status"))
 	}
 
-	// The samples apply, and the smallest one works.
+	// The samples apply, and the smallest one works. Before, nothing covers the gateway.
 	kubectl("create", "namespace", "gateway")
 	kubectl("apply", "--dry-run=server", "-k", "config/samples")
+	unmanaged := func() string {
+		command := exec.Command(program, "unmanaged")
+		command.Env = append(environment, "KUBECONFIG="+kubeconfig)
+		output, err := command.Output()
+		g.Expect(err).NotTo(HaveOccurred())
+		return string(output)
+	}
+	scraped := func() string {
+		_, metrics := get("http://" + first.metrics + "/metrics")
+		return metrics
+	}
 	gateway, err := platform.Register(operator.GatewayName, -time.Hour)
 	g.Expect(err).NotTo(HaveOccurred())
 	id, secret := platform.AddConnectedApp()
@@ -185,12 +196,23 @@ func TestInstalled(t *testing.T) {
 	} {
 		g.Expect(admin.Create(ctx, object)).To(Succeed())
 	}
+	manifest := filepath.Join(t.TempDir(), "unmanaged.yaml")
+	g.Expect(os.WriteFile(manifest, []byte(unmanaged()), 0o600)).To(Succeed())
+	g.Expect(kubectl("apply", "--dry-run=server", "-f", manifest)).To(ContainSubstring("flexregistration.gateway.flexops.dev/ingress created"))
+	g.Eventually(scraped).Should(ContainSubstring(`flex_gateway_unmanaged{deployment="ingress",namespace="gateway"} 1`))
 	kubectl("apply", "-f", "config/samples/gateway_v1alpha1_flexregistration.yaml")
+	g.Expect(unmanaged()).To(BeEmpty())
+	g.Eventually(scraped).ShouldNot(ContainSubstring("flex_gateway_unmanaged{"))
 	kubectl("patch", "-n", "gateway", "flexregistration/ingress", "--type=merge", "-p", `{"spec":{"rollout":{"settle":"1s"}}}`) // The test is in a hurry.
 	kubectl("wait", "-n", "gateway", "flexregistration/ingress", "--for=condition=Ready", "--timeout=30s")
 	g.Expect(platform.Renewals(gateway.AgentID)).To(HaveLen(1))
 	g.Expect(kubectl("get", "flexregistration", "-n", "gateway")).To(MatchRegexp(`NAME +READY +EXPIRES +RENEWS +GATEWAY +AGE\s+ingress +True +20\S+Z +20\S+Z +ingress `))
 	g.Expect(kubectl("get", "flexreg", "-n", "gateway", "-o", "wide")).To(MatchRegexp(`REASON +MESSAGE`))
+	g.Eventually(scraped).Should(And(
+		MatchRegexp(`flexregistration_certificate_not_after_timestamp_seconds\{name="ingress",namespace="gateway"\} 1\.\d+e\+09`),
+		ContainSubstring(`flexregistration_condition{name="ingress",namespace="gateway",reason="Scheduled",status="True",type="Ready"} 1`),
+		ContainSubstring(`flexregistration_suspended{name="ingress",namespace="gateway"} 0`),
+	))
 
 	// SIGTERM hands over at once: the lease would last for fifteen seconds.
 	stopped := time.Now()

@@ -1,0 +1,93 @@
+// Package metrics tells Prometheus of FlexRegistrations. Everything is collected at the scrape from the manager's cache, so
+// that nothing is stuck at an old value, or left behind by an object that is gone.
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+)
+
+// describe names a metric of FlexRegistrations; docs/metrics.md has them all.
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("flexregistration_"+name, help, append([]string{"namespace", "name"}, labels...), nil)
+}
+
+var (
+	notAfter    = describe("certificate_not_after_timestamp_seconds", "When the certificate in the gateway's Secret expires.")
+	notBefore   = describe("certificate_not_before_timestamp_seconds", "When the validity of the certificate in the gateway's Secret begins.")
+	renewalTime = describe("renewal_timestamp_seconds", "When the certificate is to be renewed.")
+	lastRenewal = describe("last_renewal_timestamp_seconds", "When the operator has renewed the registration last.")
+	failures    = describe("failed_attempts", "Failed attempts to renew the present certificate.")
+	suspended   = describe("suspended", "Whether spec.suspend is set: 1 or 0.")
+	condition   = describe("condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
+	unmanaged   = prometheus.NewDesc("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.", []string{"namespace", "deployment"}, nil)
+)
+
+// Collector collects from a cache.
+type Collector struct{ Cache client.Reader }
+
+// scrapeTimeout bounds a scrape, which asks nobody but the cache.
+const scrapeTimeout = 10 * time.Second
+
+// Describe is the prometheus.Collector's.
+func (c Collector) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{notAfter, notBefore, renewalTime, lastRenewal, failures, suspended, condition, unmanaged} {
+		descriptions <- d
+	}
+}
+
+// Collect is the prometheus.Collector's.
+func (c Collector) Collect(metrics chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	var all v1alpha1.FlexRegistrationList
+	if err := c.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		log.Log.Error(err, "listing FlexRegistrations for metrics")
+		return
+	}
+	for i := range all.Items {
+		collect(&all.Items[i], metrics)
+	}
+	found, err := gateway.Unmanaged(ctx, c.Cache, all.Items)
+	if err != nil {
+		log.Log.Error(err, "looking for unmanaged gateways for metrics")
+		return
+	}
+	for _, d := range found {
+		metrics <- prometheus.MustNewConstMetric(unmanaged, prometheus.GaugeValue, 1, d.Namespace, d.Name)
+	}
+}
+
+func collect(fr *v1alpha1.FlexRegistration, metrics chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{fr.Namespace, fr.Name}, labels...)...)
+	}
+	moment := func(d *prometheus.Desc, t *metav1.Time) {
+		if !t.IsZero() {
+			gauge(d, float64(t.Unix()))
+		}
+	}
+	if certificate := fr.Status.Certificate; certificate != nil {
+		moment(notAfter, &certificate.NotAfter)
+		moment(notBefore, &certificate.NotBefore)
+	}
+	moment(renewalTime, fr.Status.RenewalTime)
+	moment(lastRenewal, fr.Status.LastRenewalTime)
+	gauge(failures, float64(fr.Status.FailedAttempts))
+	set := 0.0
+	if fr.Spec.Suspend {
+		set = 1
+	}
+	gauge(suspended, set)
+	for _, c := range fr.Status.Conditions {
+		gauge(condition, 1, c.Type, string(c.Status), c.Reason)
+	}
+}
