@@ -35,6 +35,7 @@ import (
 	"github.com/flexops/flex-registration-operator/controllers"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/metrics"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
@@ -73,6 +74,8 @@ type options struct {
 	maxConcurrent           int
 	maxFailedRollouts       int
 	observeOnly             bool
+	credentialsCheck        time.Duration
+	anypointCA              string
 	leaderElect             bool
 	leaderElectionNamespace string
 	metricsAddress          string
@@ -103,6 +106,8 @@ func flags(o *options) *pflag.FlagSet {
 	f := sets.FlagSet("Anypoint Platform")
 	f.StringSliceVar(&o.anypointHosts, "anypoint-hosts", []string{"anypoint.mulesoft.com", "eu1.anypoint.mulesoft.com", "gov.anypoint.mulesoft.com"},
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
+	f.DurationVar(&o.credentialsCheck, "credentials-check-interval", 24*time.Hour, "How often it is checked whether Anypoint accepts the credentials, beside when they change: from 1h, or 0 for never.")
+	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked whether it accepts credentials.")
 	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
 	renewer := renewerExec
 	if inCluster {
@@ -214,6 +219,11 @@ func run(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("finding this machine's name, for the record: %w", err)
 	}
+	if reconciler.CredentialsCheckInterval = o.credentialsCheck; o.credentialsCheck > 0 {
+		if reconciler.Platform, err = o.platformClient(); err != nil {
+			return err
+		}
+	}
 	reconciler.Client = mgr.GetClient()
 	reconciler.APIReader = mgr.GetAPIReader()
 	reconciler.Recorder = mgr.GetEventRecorder("flex-registration-operator")
@@ -242,6 +252,8 @@ func (o *options) check() error {
 	switch {
 	case o.renewer != renewerJob && o.renewer != renewerExec:
 		return fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
+	case o.credentialsCheck != 0 && o.credentialsCheck < time.Hour:
+		return fmt.Errorf("--credentials-check-interval=%s: write at least 1h, or 0 for never", o.credentialsCheck)
 	case o.observeOnly && o.leaderElect:
 		return errors.New("--observe-only writes no lease: run one replica, with --leader-elect=false")
 	case o.renewer == renewerJob && !o.observeOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
@@ -288,6 +300,18 @@ func ownImage(r client.Reader) (string, error) {
 		}
 	}
 	return pod.Spec.Containers[0].Image, nil
+}
+
+// platformClient asks Anypoint over HTTP.
+func (o *options) platformClient() (*platform.Client, error) {
+	var ca []byte
+	if o.anypointCA != "" {
+		var err error
+		if ca, err = os.ReadFile(o.anypointCA); err != nil {
+			return nil, fmt.Errorf("--anypoint-ca: %w", err)
+		}
+	}
+	return platform.New(platform.Options{Hosts: o.anypointHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}})
 }
 
 // execRenewer renews in this process's container.

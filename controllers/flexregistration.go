@@ -31,6 +31,7 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
@@ -56,6 +57,9 @@ type Reconciler struct {
 	MaxFailedRollouts int
 	// ObserveOnly: nothing is written but status.
 	ObserveOnly bool
+	// Platform checks credentials, each after an interval, and when they have changed; nil where they are not checked.
+	Platform                 *platform.Client
+	CredentialsCheckInterval time.Duration
 
 	claims    *claims
 	recalling sync.Mutex
@@ -136,7 +140,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		case refused != nil:
 			return ctrl.Result{}, r.fail(ctx, o, refused)
 		}
-		if err := r.report(ctx, o, d); err != nil {
+		if err := r.report(ctx, o, d, o.flexRegistration.DeepCopy()); err != nil {
+			return ctrl.Result{}, err
+		}
+		// What Anypoint says may take a minute, and nobody waits for it.
+		before := o.flexRegistration.DeepCopy()
+		if next := r.checkCredentials(ctx, o); !next.IsZero() && next.Before(d.At) {
+			d.At = next
+		}
+		if err := r.report(ctx, o, d, before); err != nil {
 			return ctrl.Result{}, err
 		}
 		r.failures.Delete(request.NamespacedName)
@@ -203,7 +215,7 @@ func (r *Reconciler) fail(ctx context.Context, o *observation, err error) error 
 	}
 	d := renewal.Plan(o.Observation, r.Clock.Now())
 	d.Step, d.State, d.Message = renewal.StepWait, renewal.State(reason), err.Error()
-	if reportErr := r.report(ctx, o, d); reportErr != nil {
+	if reportErr := r.report(ctx, o, d, o.flexRegistration.DeepCopy()); reportErr != nil {
 		log.FromContext(ctx).Error(reportErr, "telling why a step failed")
 	}
 	return err

@@ -36,6 +36,8 @@ type observation struct {
 	leftovers        []client.Object
 	// publication is where the registration is published, if not in the gateway's Secret.
 	publication *gateway.Gateway
+	// credentialsValid is the condition, where it was looked at.
+	credentialsValid *metav1.Condition
 	// generation is that of the spec that was looked at.
 	generation int64
 	// deploymentsRead says that Deployments were seen, and aren't just empty.

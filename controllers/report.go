@@ -20,11 +20,10 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// report writes the status, and tells an Event where Ready has changed. Both are left alone where nothing has.
+// report writes the status, and tells an Event where Ready has changed. Both are left alone where nothing has since before.
 // The Event goes first: one that is told twice after a crash is better than one that is never told.
-func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decision) error {
+func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decision, before *v1alpha1.FlexRegistration) error {
 	fr := o.flexRegistration
-	before := fr.DeepCopy()
 	r.project(o, d)
 	if equality.Semantic.DeepEqual(before.Status, fr.Status) {
 		return nil
@@ -106,6 +105,9 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	if o.registration == nil && o.Unreadable == nil {
 		// Nothing is known to be wrong with it: it could not be looked at just now.
 		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
+	}
+	if o.credentialsValid != nil {
+		all = append(all, *o.credentialsValid)
 	}
 	setConditions(fr, all, o.generation, now)
 }

@@ -11,6 +11,9 @@ const (
 	ConditionRenewed = "Renewed"
 	// ConditionRolledOut is True while the gateway's pods use the registration in the Secret.
 	ConditionRolledOut = "RolledOut"
+	// ConditionCredentialsValid is True while Anypoint accepts the credentials, False when it refuses them, and Unknown where
+	// that could not be found out. Ready does not depend on it.
+	ConditionCredentialsValid = "CredentialsValid"
 	// ConditionReconciling exists, and is True, while the operator is at work or waits for an object to appear.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled exists, and is True, when nothing will change until somebody acts.
@@ -136,7 +139,8 @@ const (
 	ReasonNotYetValid = "NotYetValid"
 )
 
-// The other reasons of CertificateValid, Renewed and RolledOut.
+// The other reasons of CertificateValid, Renewed, RolledOut and CredentialsValid, which also has those of Ready that say what
+// Anypoint answers.
 const (
 	// ReasonValid, of CertificateValid: no certificate in use has expired.
 	ReasonValid = "Valid"
@@ -146,6 +150,14 @@ const (
 	ReasonUpToDate = "UpToDate"
 	// ReasonComplete, of RolledOut: the pods run with the registration in the Secret, or there are none.
 	ReasonComplete = "Complete"
+	// ReasonAccepted, of CredentialsValid: Anypoint accepts the credentials.
+	ReasonAccepted = "Accepted"
+	// ReasonNotChecked, of CredentialsValid: there are none that could be checked.
+	ReasonNotChecked = "NotChecked"
+	// ReasonInterrupted, of CredentialsValid: the operator was stopped while it asked.
+	ReasonInterrupted = "Interrupted"
+	// ReasonAnswerInvalid, of CredentialsValid: Anypoint's answer could not be read.
+	ReasonAnswerInvalid = "AnswerInvalid"
 	// ReasonUnknown: the registration could not be inspected.
 	ReasonUnknown = "Unknown"
 )

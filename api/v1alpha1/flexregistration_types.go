@@ -307,7 +307,7 @@ type FlexRegistrationStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, CertificateValid, Renewed, RolledOut, Reconciling, Stalled.
+	// conditions: Ready, CertificateValid, Renewed, RolledOut, CredentialsValid, Reconciling, Stalled.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -350,6 +350,10 @@ type FlexRegistrationStatus struct {
 	// +optional
 	RefusedCredentials string `json:"refusedCredentials,omitempty"`
 
+	// credentialsCheck is what the condition CredentialsValid is about.
+	// +optional
+	CredentialsCheck *CredentialsCheck `json:"credentialsCheck,omitempty"`
+
 	// rollout is the newest rollout that the operator asked for.
 	// +optional
 	Rollout *RolloutStatus `json:"rollout,omitempty"`
@@ -391,6 +395,16 @@ type CertificateStatus struct {
 	// notAfter is the end of its validity.
 	// +optional
 	NotAfter metav1.Time `json:"notAfter,omitempty,omitzero"`
+}
+
+// CredentialsCheck says which credentials were checked.
+type CredentialsCheck struct {
+	// version (UID and resourceVersion) of the credentials Secret.
+	// +required
+	Version string `json:"version"`
+	// nextTime is when they are checked again, where the Secret does not change before.
+	// +required
+	NextTime metav1.Time `json:"nextTime"`
 }
 
 // HistoryEntry is a renewal, a rollout, or what else has changed the registration.

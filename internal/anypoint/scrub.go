@@ -49,6 +49,14 @@ func scrub(output string, credentials Credentials) string {
 	return cut(line, maxLine)
 }
 
+// Scrub makes one line of at most 200 bytes out of what somebody said, without the credentials, further secrets, PEM, tokens
+// and control characters; "" where there is none.
+func (c Credentials) Scrub(text string, secrets ...string) string {
+	p := c.pair()
+	p.hidden = slices.Concat(p.hidden, secrets)
+	return cut(redact(text, Credentials{func() pair { return p }}), maxLine)
+}
+
 // LastWords makes one line of at most 200 bytes out of the end of what a gateway's container printed, without PEM, tokens
 // and control characters; "" where there is none.
 func LastWords(output string) string {

@@ -40,14 +40,16 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 	p := renewal.Deployment{Name: d.Name, UID: string(d.UID), Annotation: Annotation(d)}
 	want, s := ptr.Deref(d.Spec.Replicas, 1), d.Status
 	p.Message = fmt.Sprintf("%d of %d replicas updated, %d available, %d in all", s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas)
-	if s.ObservedGeneration < d.Generation {
-		p.Message = "not yet seen by the Deployment controller"
-		return p
-	}
-	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
 	if p.Paused = d.Spec.Paused; p.Paused {
 		p.Message = "its rollout is paused, run kubectl rollout resume deployment/" + d.Name + "; " + p.Message
 	}
+	if s.ObservedGeneration < d.Generation {
+		if !p.Paused {
+			p.Message = "not yet seen by the Deployment controller"
+		}
+		return p
+	}
+	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
 	for _, condition := range s.Conditions {
 		if condition.Type == appsv1.DeploymentProgressing && condition.Reason == "ProgressDeadlineExceeded" {
 			p.Failed = true

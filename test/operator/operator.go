@@ -28,6 +28,7 @@ import (
 	"github.com/flexops/flex-registration-operator/controllers"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
@@ -43,6 +44,8 @@ type Options struct {
 	AnypointHosts     []string
 	MaxFailedRollouts int
 	ObserveOnly       bool
+	// Platform, where set, checks credentials once a day.
+	Platform *platform.Client
 	// Namespace, where set, is the only one that the operator watches.
 	Namespace string
 	// Log receives what the operator logs.
@@ -124,6 +127,7 @@ func Start(o Options) (*Operator, error) {
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
 		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly,
+		Platform: o.Platform, CredentialsCheckInterval: 24 * time.Hour,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}

@@ -1,0 +1,234 @@
+package platform
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+const (
+	// pageSize is the largest that the platform takes.
+	pageSize = 100
+	// maxPages bounds a listing: 5000 gateways or replicas.
+	maxPages = 50
+)
+
+// Status is the state of a gateway or a replica.
+type Status string
+
+// The states that are known. A gateway that was deleted stays as a tombstone with the state Deleted; a replica that
+// has disconnected stays listed for seven days.
+const (
+	Connected    Status = "CONNECTED"
+	Disconnected Status = "DISCONNECTED"
+	Deleted      Status = "DELETED"
+)
+
+// Environment is where gateways are.
+type Environment struct {
+	OrganizationID, ID string
+}
+
+// Date is a time as the platform tells it, in UTC. It is zero where the platform tells none, or none that can be read.
+type Date struct{ time.Time }
+
+// UnmarshalJSON reads an RFC 3339 time with any number of decimals; seen are two. It never fails, so that one odd date
+// does not hide all else.
+func (d *Date) UnmarshalJSON(text []byte) error {
+	t, err := time.Parse(`"`+time.RFC3339+`"`, string(text))
+	if err != nil {
+		t = time.Time{}
+	}
+	d.Time = t.UTC()
+	return nil
+}
+
+// Gateway is a registered gateway. Its ID is the registration's agentId.
+type Gateway struct {
+	ID             string         `json:"id"`
+	Name           string         `json:"name"`
+	Status         Status         `json:"status"`
+	OrganizationID string         `json:"organizationId"`
+	Replicas       []ReplicaGroup `json:"replicas"`
+}
+
+// ReplicaGroup sums up a gateway's replicas of one state.
+type ReplicaGroup struct {
+	Status                     Status `json:"status"`
+	Count                      int    `json:"count"`
+	CertificateExpirationDates []Date `json:"certificateExpirationDates"`
+}
+
+// Replica is one replica of a gateway, wherever it runs.
+type Replica struct {
+	ID       string `json:"id"`
+	TargetID string `json:"targetId"` // the gateway's ID
+	// Name is "POD.NAMESPACE", with the namespace "default" where the replica has none.
+	Name                      string `json:"name"`
+	Status                    Status `json:"status"`
+	ConnectedAt               Date   `json:"connectedAt"`
+	CertificateExpirationDate Date   `json:"certificateExpirationDate"` // of the certificate that it presents
+}
+
+func (g Gateway) identity() string { return g.ID }
+func (r Replica) identity() string { return r.ID }
+
+// Organization tells whose the credentials are. Every error of this and of the other calls is an *Error.
+func (a *Account) Organization(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.client.callTimeout)
+	defer cancel()
+	q := question{doing: "asking whose the credentials are", endpoint: "me", path: "/accounts/api/me"}
+	var me struct {
+		Client struct {
+			Organization string `json:"org_id"` // of a connected app
+		} `json:"client"`
+		User struct {
+			Organization struct {
+				ID string `json:"id"`
+			} `json:"organization"`
+		} `json:"user"`
+	}
+	if err := a.get(ctx, q, &me); err != nil {
+		return "", err
+	}
+	id := cmp.Or(me.Client.Organization, me.User.Organization.ID)
+	if id == "" {
+		return "", q.invalid("it names no organization")
+	}
+	return id, nil
+}
+
+// Gateways lists the gateways of an environment, tombstones included.
+func (a *Account) Gateways(ctx context.Context, in Environment) ([]Gateway, error) {
+	q, err := in.ask("listing the gateways of the environment", "gateways", "")
+	if err != nil {
+		return nil, err
+	}
+	return list[Gateway](ctx, a, q, url.Values{})
+}
+
+// Gateway tells of one gateway, also of one that was deleted, whose state then is Deleted.
+func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gateway, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.client.callTimeout)
+	defer cancel()
+	q, err := in.ask("asking for the gateway", "gateway", id)
+	if err != nil {
+		return Gateway{}, err
+	}
+	var g Gateway
+	if err := a.get(ctx, q, &g); err != nil {
+		return Gateway{}, err
+	}
+	if g.ID == "" {
+		return Gateway{}, q.invalid("the gateway has no id")
+	}
+	return g, nil
+}
+
+// Replicas lists the replicas of a gateway that are in a state, or all if it is "". Each is listed once. While some
+// vanish between two pages, the platform may leave out others that are there all the time; up to 99 make one page.
+func (a *Account) Replicas(ctx context.Context, in Environment, gatewayID string, status Status) ([]Replica, error) {
+	q, err := in.ask("listing the replicas of the gateway", "replicas", gatewayID)
+	if err != nil {
+		return nil, err
+	}
+	q.path += "/replicas"
+	filter := url.Values{}
+	if status != "" {
+		filter.Set("status", string(status))
+	}
+	return list[Replica](ctx, a, q, filter)
+}
+
+// An id becomes part of a path, so it must be nothing else.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
+
+// ask makes a question about the environment's gateways or, where an id is given, about one.
+func (in Environment) ask(doing, endpoint, id string) (question, error) {
+	q := question{doing: doing, endpoint: endpoint, environment: in, gateway: endpoint != "gateways"}
+	switch {
+	case !plainID.MatchString(in.OrganizationID) || !plainID.MatchString(in.ID):
+		return q, q.fail(EnvironmentNotFound, "the id of the organization or of the environment is not one: correct it")
+	case q.gateway && !plainID.MatchString(id):
+		return q, q.fail(GatewayNotFound, "the gateway's id is not one: correct the registration's agentId")
+	}
+	q.path = fmt.Sprintf("/standalone/api/v1/organizations/%s/environments/%s/gateways", in.OrganizationID, in.ID)
+	if q.gateway {
+		q.path += "/" + id
+	}
+	return q, nil
+}
+
+// list gets all pages. The end is a page that isn't full; one past the end is empty.
+func list[T interface{ identity() string }](ctx context.Context, a *Account, q question, query url.Values) ([]T, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.client.callTimeout)
+	defer cancel()
+	query.Set("pageSize", strconv.Itoa(pageSize))
+	all, places := []T{}, map[string]int{}
+	for number := range maxPages {
+		query.Set("pageNumber", strconv.Itoa(number))
+		q.query = query.Encode()
+		var page struct {
+			Content  []T `json:"content"`
+			PageSize int `json:"pageSize"`
+		}
+		if err := a.get(ctx, q, &page); err != nil {
+			return nil, err
+		}
+		if page.Content == nil {
+			return nil, q.invalid("it has no content")
+		}
+		for _, item := range page.Content {
+			id := item.identity()
+			if id == "" {
+				return nil, q.invalid("something in the list has no id")
+			}
+			// What comes or goes while we read moves others from page to page: the later word counts.
+			if place, seen := places[id]; seen {
+				all[place] = item
+				continue
+			}
+			places[id] = len(all)
+			all = append(all, item)
+		}
+		// The platform says which size it took.
+		full := pageSize
+		if page.PageSize > 0 {
+			full = min(full, page.PageSize)
+		}
+		if len(page.Content) < full {
+			return all, nil
+		}
+	}
+	return nil, q.invalid(fmt.Sprintf("the list has no end within %d pages", maxPages))
+}
+
+// get asks with a token. One that the platform has taken before and now refuses is fetched anew, once. Where a scope is
+// missing each token is refused; that is found out at most once in a token's life.
+func (a *Account) get(ctx context.Context, q question, answer any) error {
+	for again := false; ; again = true {
+		s, err := a.standing(ctx)
+		if err != nil {
+			return err
+		}
+		q.token = s.token()
+		refused := a.ask(ctx, q, answer)
+		switch {
+		case refused == nil:
+			s.accepted.Store(true)
+			return nil
+		case refused.Status != http.StatusUnauthorized:
+			return refused
+		}
+		if _, denied := s.denied.Load(q.path); denied || again || !s.accepted.Load() {
+			s.denied.Store(q.path, true)
+			return refused
+		}
+		a.client.forget(a.key, s)
+	}
+}
