@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// breaker stands between who makes calls and the API server. It lists the calls, breaks those that it is told to, and
-// hands every write of the operator that took effect to a watcher.
+// breaker stands between who makes calls and the API server. Once it is armed it lists the calls and breaks those that it
+// is told to. It hands every write of the operator that took effect to a watcher.
 type breaker struct {
 	// strike carries out the ways of dying.
 	strike func(Fault)
@@ -22,12 +22,18 @@ type breaker struct {
 	fired  []Fault
 }
 
-func newBreaker(faults []Fault, strike func(Fault), wrote func(Call, []byte)) *breaker {
-	b := &breaker{strike: strike, wrote: wrote, seen: map[Call]int{}, faults: map[Call]Way{}}
+func newBreaker(strike func(Fault), wrote func(Call, []byte)) *breaker {
+	return &breaker{strike: strike, wrote: wrote, seen: map[Call]int{}}
+}
+
+// arm forgets the calls so far, and breaks those that come from now on.
+func (b *breaker) arm(faults []Fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen, b.calls, b.faults, b.fired = map[Call]int{}, nil, map[Call]Way{}, nil
 	for _, f := range faults {
 		b.faults[f.Call] = f.Way
 	}
-	return b
 }
 
 // next numbers a call and says how it is to be broken.

@@ -37,10 +37,11 @@ func podIsOver(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
+// busy says that something goes on by the machine's clock.
 func (r *run) busy() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.jobsAreBusy()
+	return r.jobsAreBusy() || r.rolls()
 }
 
 func jobHas(j *batchv1.Job, condition batchv1.JobConditionType) bool {

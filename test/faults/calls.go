@@ -1,5 +1,6 @@
-// Package faults breaks the operator at every call that a renewal makes, to Kubernetes and to Anypoint, and checks
-// that it comes to the same end. Where a renewal is a Job, it breaks the calls of its pod, too, and kills the pod.
+// Package faults tells stories of gateways, breaks the operator at every call that it makes in them, to Kubernetes and to
+// Anypoint, and checks that it comes to the same end. Where a renewal is a Job, it breaks the calls of its pod, too, and
+// kills the pod.
 package faults
 
 import (
@@ -30,7 +31,7 @@ const (
 	Pod      Party = "pod"      // to the API server; and its containers, which are started one after another
 )
 
-// Call is one request of a renewal: the n-th of its kind in a run. Those of informers don't count.
+// Call is one request of a story: the n-th of its kind in a run, from when calls are broken on. Those of informers don't count.
 type Call struct {
 	By                   Party
 	Verb, Resource, Name string

@@ -18,7 +18,7 @@ import (
 
 // LoseAnswers breaks a call in the same way each time that it is made, so that the platform renews and nobody has the
 // answer. It checks the rest of P3: that is repeated as often as the cap allows, told, and tried again after a day.
-func (b *Bench) LoseAnswers(ctx context.Context, runner Runner, namespace string, platform *simulator.Platform, fault Fault) (err error) {
+func (b *Bench) LoseAnswers(ctx context.Context, story Story, namespace string, platform *simulator.Platform, fault Fault) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*maxRealTime)
 	defer cancel()
 	var faults []Fault
@@ -26,14 +26,20 @@ func (b *Bench) LoseAnswers(ctx context.Context, runner Runner, namespace string
 		fault.Call.Occurrence = i + 1
 		faults = append(faults, fault)
 	}
-	r := b.newRun(runner, namespace, platform, faults)
-	r.injectPlatform(faults)
+	r := b.newRun(story, namespace, platform)
 	defer func() { err = r.end(ctx, err) }()
+	if err := r.arm(ctx, faults); err != nil {
+		return err
+	}
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
+	given := story.told[0]
+	if err := given.does(ctx, r); err != nil {
+		return err
+	}
 	until := r.clock.Now().Add(4 * time.Hour)
-	if err := r.live(ctx, 5*time.Minute, func(string, bool) (bool, error) { return r.clock.Now().After(until), nil }); err != nil {
+	if err := r.live(ctx, steps(5*time.Minute), func(s sight) (bool, error) { return s.now.After(until), nil }); err != nil {
 		return err
 	}
 	if got := r.renewals(); got != renewal.MaxUnresolved {
@@ -51,7 +57,7 @@ func (b *Bench) LoseAnswers(ctx context.Context, runner Runner, namespace string
 	// Answers arrive again.
 	platform.ClearFaults()
 	r.breaker.relent()
-	if err := r.live(ctx, time.Hour, func(_ string, converged bool) (bool, error) { return converged, nil }); err != nil {
+	if err := r.live(ctx, steps(time.Hour), func(s sight) (bool, error) { return given.ends(s), nil }); err != nil {
 		return err
 	}
 	if got := r.renewals(); got != renewal.MaxUnresolved+1 {

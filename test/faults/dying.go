@@ -34,7 +34,7 @@ func (r *run) die(away bool) {
 	if r.dead {
 		return
 	}
-	r.dead, r.away = true, away && r.runner == Jobs
+	r.dead, r.away = true, away && r.story.Runner == Jobs
 	r.current.Kill()
 }
 

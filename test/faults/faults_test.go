@@ -22,10 +22,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestEveryCall does, with each runner, one renewal undisturbed, which lists the calls, and then one for each call that
-// is broken. What is broken, and how, rotates with the seed: within a few days all ways of all calls are met. FAULTS=all
-// does all of them, and FAULTS_PAIRS (default 40) random pairs. FAULTS_SEED repeats a run. Answers are also lost
-// again and again.
+// TestEveryCall tells each story undisturbed, which lists the calls, and then once for each call that is broken. What is
+// broken, and how, rotates with the seed: within a few days all ways of all calls are met. FAULTS=all does all of them, and
+// FAULTS_PAIRS (default 40) random pairs. FAULTS_SEED repeats a run. Where it is the renewal that is told, answers are also
+// lost again and again.
 func TestEveryCall(t *testing.T) {
 	seed := uint64(time.Now().Unix() / 86400)
 	if s := os.Getenv("FAULTS_SEED"); s != "" {
@@ -35,29 +35,37 @@ func TestEveryCall(t *testing.T) {
 		}
 	}
 	s := newSuite(t)
-	for _, runner := range []faults.Runner{faults.Exec, faults.Jobs} {
-		t.Run(string(runner), func(t *testing.T) { s.everyCall(t, runner, seed) })
+	for _, story := range faults.Stories() {
+		t.Run(story.Name, func(t *testing.T) {
+			t.Parallel()
+			s.everyCall(t, story, seed)
+		})
 	}
 }
 
-func (s *suite) everyCall(t *testing.T, runner faults.Runner, seed uint64) {
+func (s *suite) everyCall(t *testing.T, story faults.Story, seed uint64) {
 	sum := &summary{}
-	first := s.renew(t, runner, sum)
+	first := s.tell(t, story, sum)
 	if t.Failed() {
 		t.Fatal("nothing was broken, and it fails")
 	}
-	calls := append(unique(first.Calls), faults.FlexctlCalls()...)
-	t.Logf("one renewal makes %d calls:", len(calls))
+	calls := unique(first.Calls)
+	if story.Renews() {
+		calls = append(calls, faults.FlexctlCalls()...)
+	}
+	t.Logf("%s makes %d calls:", story.Name, len(calls))
 	for _, c := range calls {
 		t.Log("  ", c)
 	}
-	plans := choose(runner, calls, seed)
+	plans := choose(story, calls, seed)
 	t.Run("broken", func(t *testing.T) {
-		s.loseAnswers(t, runner, seed)
+		if story.Loses {
+			s.loseAnswers(t, story, seed)
+		}
 		for _, plan := range plans {
 			t.Run(fmt.Sprint(plan), func(t *testing.T) {
 				t.Parallel()
-				result := s.renew(t, runner, sum, plan...)
+				result := s.tell(t, story, sum, plan...)
 				if len(result.Fired) == 0 {
 					sum.missed(plan)
 				}
@@ -65,7 +73,7 @@ func (s *suite) everyCall(t *testing.T, runner faults.Runner, seed uint64) {
 		}
 	})
 	fmt.Printf("faults: %s: %d runs with FAULTS_SEED=%d over %d calls; %d runs did not come to the call that they were to break; %d renewals, %d restarts\n",
-		runner, len(plans), seed, len(calls), len(sum.notMet), sum.renewals, sum.restarts)
+		story.Name, len(plans), seed, len(calls), len(sum.notMet), sum.renewals, sum.restarts)
 	for _, plan := range sum.notMet {
 		fmt.Println("faults: not met:", plan)
 	}

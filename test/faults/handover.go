@@ -24,7 +24,7 @@ func (r *run) handedOverAreRecorded(result Result) error {
 // attemptedOnce, P3: flexctl is started in a pod once, and again only where its own calls or its pod were broken. A fault
 // of anybody else's calls never costs an attempt that has begun. r.mu is held.
 func (r *run) attemptedOnce(result Result) error {
-	if r.runner != Jobs {
+	if r.story.Runner != Jobs {
 		return nil
 	}
 	starts, excused := 0, 1

@@ -23,8 +23,8 @@ func losses(runner faults.Runner) []faults.Fault {
 }
 
 // loseAnswers repeats one of the losses, or each with FAULTS=all.
-func (s *suite) loseAnswers(t *testing.T, runner faults.Runner, seed uint64) {
-	chosen := losses(runner)
+func (s *suite) loseAnswers(t *testing.T, story faults.Story, seed uint64) {
+	chosen := losses(story.Runner)
 	if os.Getenv("FAULTS") != "all" {
 		chosen = chosen[seed%uint64(len(chosen)):][:1]
 	}
@@ -33,7 +33,7 @@ func (s *suite) loseAnswers(t *testing.T, runner faults.Runner, seed uint64) {
 			t.Parallel()
 			platform, namespace, done := s.lend()
 			defer done()
-			if err := s.bench.LoseAnswers(context.Background(), runner, namespace, platform, fault); err != nil {
+			if err := s.bench.LoseAnswers(context.Background(), story, namespace, platform, fault); err != nil {
 				t.Error(err)
 			}
 		})

@@ -8,22 +8,19 @@ import (
 	"github.com/flexops/flex-registration-operator/test/faults"
 )
 
-// days is in how many days all ways of all calls are met. A Job takes longer than flexctl alone, and more calls.
-var days = map[faults.Runner]uint64{faults.Exec: 3, faults.Jobs: 6}
-
 // choose makes the plans: all single faults and some pairs, or those single faults whose turn it is.
-func choose(runner faults.Runner, calls []faults.Call, seed uint64) [][]faults.Fault {
+func choose(story faults.Story, calls []faults.Call, seed uint64) [][]faults.Fault {
 	all := os.Getenv("FAULTS") == "all"
 	var plans [][]faults.Fault
 	for i, c := range calls {
-		for j, w := range faults.Ways(runner, c) {
-			if all || (uint64(i+j)+seed)%days[runner] == 0 {
+		for j, w := range faults.Ways(story.Runner, c) {
+			if all || (uint64(i+j)+seed)%story.Days == 0 {
 				plans = append(plans, []faults.Fault{{Call: c, Way: w}})
 			}
 		}
 	}
 	if all {
-		plans = append(plans, pairs(runner, calls, seed)...)
+		plans = append(plans, pairs(story.Runner, calls, seed)...)
 	}
 	return plans
 }

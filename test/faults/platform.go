@@ -12,7 +12,7 @@ func (r *run) injectPlatform(faults []Fault) {
 		switch {
 		case f.Way == FailsBefore:
 			fault.Kind = simulator.DropBefore
-		case f.Way == ThenDies && r.runner == Jobs:
+		case f.Way == ThenDies && r.story.Runner == Jobs:
 			fault.Kind = "" // flexctl lives, and gets its answer.
 		}
 		fault.Hook = func() {

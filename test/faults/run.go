@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/registration"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/operator"
 )
@@ -32,9 +34,9 @@ type Bench struct {
 }
 
 // maxRealTime bounds a run.
-const maxRealTime = 90 * time.Second
+const maxRealTime = 2 * time.Minute
 
-// Result is what a run was like.
+// Result is what a run was like from when calls were broken on.
 type Result struct {
 	Calls    []Call
 	Fired    []Fault
@@ -42,20 +44,26 @@ type Result struct {
 	Restarts int
 }
 
-// run is one renewal, from a certificate that expires in ten days to a rolled gateway, with faults.
+// run is one story, of a gateway whose certificate expires in ten days, with faults.
 type run struct {
 	bench     *Bench
-	runner    Runner
+	story     Story
 	namespace string
 	platform  *simulator.Platform
 	gateway   simulator.Gateway
 	original  *registration.Registration
 	clock     *clocktesting.FakeClock
+	began     time.Time // a whole minute
+	turned    time.Time // when the present chapter began
 	breaker   *breaker
 	options   operator.Options
 	log       *safeBuffer
 	secrets   []string
 	restarts  int
+	// theirs are the versions of the gateway's Secret that somebody else has written, edits how often people had the pods
+	// replaced.
+	theirs []string
+	edits  int
 
 	mu      sync.Mutex
 	current *operator.Operator
@@ -71,6 +79,12 @@ type run struct {
 	recorded, handedOver     []string
 	recordedAt, handedOverAt map[string]time.Time // by the operator's clock
 	versions                 []corev1.Secret
+	record                   renewal.Record
+	kept                     [2]string // the record's previous and newest registration
+	claims                   []renewal.Intent
+	deployment               *appsv1.Deployment
+	rollouts                 []string
+	rolledAt                 map[int64]time.Time // by number, by the operator's clock
 	files                    [][]byte
 	shown                    []shown
 	jobs                     map[string]batchv1.Job
@@ -78,41 +92,49 @@ type run struct {
 	allPods                  map[string]corev1.Pod // also those that are gone
 }
 
-// Renew does a whole renewal in a namespace of its own with these faults and checks the promises P1 to P7. The
-// platform is this run's alone.
-func (b *Bench) Renew(ctx context.Context, runner Runner, namespace string, platform *simulator.Platform, faults ...Fault) (result Result, err error) {
+// Tell tells a story in a namespace of its own with these faults and checks the promises P1 to P7. The platform is this
+// run's alone.
+func (b *Bench) Tell(ctx context.Context, story Story, namespace string, platform *simulator.Platform, faults ...Fault) (result Result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxRealTime)
 	defer cancel()
-	r := b.newRun(runner, namespace, platform, faults)
-	r.injectPlatform(faults)
+	r := b.newRun(story, namespace, platform)
 	defer func() { err = r.end(ctx, err) }()
-	if err := r.begin(ctx); err != nil {
+	if err := r.prepare(ctx); err != nil {
+		return Result{}, fmt.Errorf("nothing was broken yet: %w", err)
+	}
+	if err := r.arm(ctx, faults); err != nil {
 		return Result{}, err
 	}
-	err = r.converge(ctx)
+	before := r.renewals()
+	for _, c := range story.told {
+		if err = r.tell(ctx, c); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		err = r.checkSilence(ctx, len(faults))
 	}
 	result.Calls, result.Fired = r.breaker.report()
-	result.Renewals, result.Restarts = r.renewals(), r.restarts
+	result.Renewals, result.Restarts = r.renewals()-before, r.restarts
 	if err != nil {
 		return result, errors.Join(err, r.spoils())
 	}
 	return result, errors.Join(r.checkPromises(ctx, result), r.spoils())
 }
 
-func (b *Bench) newRun(runner Runner, namespace string, platform *simulator.Platform, faults []Fault) *run {
+func (b *Bench) newRun(story Story, namespace string, platform *simulator.Platform) *run {
+	began := time.Now().Add(time.Minute).Truncate(time.Minute).Add(operator.Ahead)
 	r := &run{
-		bench: b, runner: runner, namespace: namespace, platform: platform, log: &safeBuffer{},
-		clock:      clocktesting.NewFakeClock(time.Now().Truncate(time.Second).Add(operator.Ahead)),
-		recordedAt: map[string]time.Time{}, handedOverAt: map[string]time.Time{},
+		bench: b, story: story, namespace: namespace, platform: platform, log: &safeBuffer{},
+		began: began, clock: clocktesting.NewFakeClock(began),
+		recordedAt: map[string]time.Time{}, handedOverAt: map[string]time.Time{}, rolledAt: map[int64]time.Time{},
 		deadPods: map[string]bool{}, jobs: map[string]batchv1.Job{}, jobPods: map[string]corev1.Pod{}, allPods: map[string]corev1.Pod{},
 	}
-	r.breaker = newBreaker(faults, r.strike, r.wrote)
+	r.breaker = newBreaker(r.strike, r.wrote)
 	return r
 }
 
-// begin makes a gateway, and an operator that is to renew its registration.
+// begin makes a gateway and an operator.
 func (r *run) begin(ctx context.Context) error {
 	if err := r.install(ctx); err != nil {
 		return err
@@ -121,10 +143,35 @@ func (r *run) begin(ctx context.Context) error {
 	if err := r.watch(ctx); err != nil {
 		return err
 	}
-	if err := r.start(); err != nil {
+	return r.start()
+}
+
+// prepare begins, and lets happen what happens undisturbed.
+func (r *run) prepare(ctx context.Context) error {
+	if err := r.begin(ctx); err != nil {
 		return err
 	}
-	return r.bench.Admin.Create(ctx, operator.FlexRegistration(r.namespace, operator.GatewayName))
+	for _, c := range r.story.before {
+		if err := r.tell(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// arm breaks calls from now on: those that are made of what comes, and not what was still being told of what came before.
+func (r *run) arm(ctx context.Context, faults []Fault) error {
+	const stillness = 300 * time.Millisecond
+	last, lastChange := 0, time.Now()
+	err := poll(ctx, func() (bool, error) {
+		if calls, _ := r.breaker.report(); len(calls) != last {
+			last, lastChange = len(calls), time.Now()
+		}
+		return last == 0 || time.Since(lastChange) > stillness, nil
+	})
+	r.breaker.arm(faults)
+	r.injectPlatform(faults)
+	return err
 }
 
 // end stops the operator, removes what was made, and adds to an error what may explain it. The FlexRegistration goes
@@ -137,7 +184,7 @@ func (r *run) end(ctx context.Context, err error) error {
 	if err != nil {
 		err = fmt.Errorf("%w\nthe operator's log:\n%s", err, tail(r.log.String(), 4000))
 	}
-	for _, object := range []client.Object{operator.FlexRegistration(r.namespace, operator.GatewayName), operator.Namespace(r.namespace)} {
+	for _, object := range []client.Object{r.flexRegistration(), operator.Namespace(r.namespace)} {
 		err = errors.Join(err, client.IgnoreNotFound(r.bench.Admin.Delete(ctx, object)))
 	}
 	r.bench.Pods.runs.Delete(r.namespace)
@@ -158,16 +205,16 @@ func (r *run) install(ctx context.Context) error {
 	}
 	id, secret := r.platform.AddConnectedApp()
 	r.secrets = append(r.secrets, secret)
-	for _, object := range []client.Object{
-		operator.Namespace(r.namespace),
-		operator.RegistrationSecret(r.namespace, r.gateway.File),
-		operator.CredentialsSecret(r.namespace, id, secret),
-		operator.Deployment(r.namespace, operator.GatewayName, operator.SecretName, 2),
-	} {
+	file, deployment := operator.RegistrationSecret(r.namespace, r.gateway.File), operator.Deployment(r.namespace, operator.GatewayName, operator.SecretName, 2)
+	if r.story.deployed != nil {
+		r.story.deployed(deployment)
+	}
+	for _, object := range []client.Object{operator.Namespace(r.namespace), file, operator.CredentialsSecret(r.namespace, id, secret), deployment} {
 		if err := r.bench.Admin.Create(ctx, object); err != nil {
 			return fmt.Errorf("installing the gateway: %w", err)
 		}
 	}
+	r.theirs = append(r.theirs, file.ResourceVersion)
 	config, err := r.bench.Cluster.User(r.user(), operator.Group)
 	if err != nil {
 		return err
@@ -176,7 +223,7 @@ func (r *run) install(ctx context.Context) error {
 		Config: config, Clock: r.clock, Namespace: r.namespace, AnypointHosts: []string{r.platform.Host()}, Log: r.log,
 		Transport: func(next http.RoundTripper) http.RoundTripper { return r.breaker.Wrap(Operator, next) },
 	}
-	if r.runner == Jobs {
+	if r.story.Runner == Jobs {
 		r.options.Jobs = r.bench.Pods.config(r.platform.Host())
 	} else {
 		r.options.Renewer = &anypoint.Exec{Flexctl: r.bench.Flexctl, Hosts: []string{r.platform.Host()}, Directory: r.bench.Directory}

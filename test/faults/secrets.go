@@ -15,7 +15,7 @@ import (
 // print, and any version of a Job, a pod or an Event. r.mu is held.
 func (r *run) secretsAreKept(fr *v1alpha1.FlexRegistration, record *corev1.Secret) error {
 	needles := slices.Clone(r.secrets)
-	for _, file := range append(slices.Clone(r.files), record.Data["newest.yaml"], record.Data["previous.yaml"]) {
+	for _, file := range append(slices.Clone(r.files), record.Data[recordNewest], record.Data[recordPrevious]) {
 		needles = append(needles, keyLines(file)...)
 	}
 	check := func(place, text string) error {

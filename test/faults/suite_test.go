@@ -26,7 +26,7 @@ type suite struct {
 	runs int
 }
 
-// summary is what the runs with one runner have come to.
+// summary is what the runs of one story have come to.
 type summary struct {
 	mu                 sync.Mutex
 	renewals, restarts int
@@ -143,12 +143,12 @@ func (s *suite) lend() (platform *simulator.Platform, namespace string, done fun
 	}
 }
 
-// renew does one run and fails the test where a promise is broken.
-func (s *suite) renew(t *testing.T, runner faults.Runner, sum *summary, plan ...faults.Fault) faults.Result {
+// tell does one run and fails the test where a promise is broken.
+func (s *suite) tell(t *testing.T, story faults.Story, sum *summary, plan ...faults.Fault) faults.Result {
 	t.Helper()
 	platform, namespace, done := s.lend()
 	defer done()
-	result, err := s.bench.Renew(context.Background(), runner, namespace, platform, plan...)
+	result, err := s.bench.Tell(context.Background(), story, namespace, platform, plan...)
 	if err != nil {
 		t.Errorf("%v: %v", plan, err)
 	}

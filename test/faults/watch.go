@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -13,14 +14,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
-	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/test/operator"
 )
 
-// watch follows what becomes of the namespace's Secrets, Jobs, pods and Events.
+// watch follows what becomes of the namespace's Secrets, Deployments, Jobs, pods and Events.
 func (r *run) watch(ctx context.Context) error {
-	for _, list := range []client.ObjectList{&corev1.SecretList{}, &batchv1.JobList{}, &corev1.PodList{}, &eventsv1.EventList{}} {
+	for _, list := range []client.ObjectList{&corev1.SecretList{}, &appsv1.DeploymentList{}, &batchv1.JobList{}, &corev1.PodList{}, &eventsv1.EventList{}} {
 		w, err := r.bench.Admin.Watch(ctx, list, client.InNamespace(r.namespace))
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", list, err)
@@ -43,6 +43,8 @@ func (r *run) saw(event apiwatch.Event) {
 	switch o := event.Object.(type) {
 	case *corev1.Secret:
 		r.sawSecret(o)
+	case *appsv1.Deployment:
+		r.sawDeployment(o)
 	case *batchv1.Job:
 		r.shown = append(r.shown, shown{"Job", o})
 		if r.jobs[o.Name] = *o; gone {
@@ -76,29 +78,6 @@ func (r *run) sawSecret(secret *corev1.Secret) {
 			r.handedOverAt[f] = r.clock.Now()
 		}
 	}
-}
-
-// wrote notes which registrations have been recorded.
-func (r *run) wrote(_ Call, body []byte) {
-	secret := writtenSecret(body)
-	if secret == nil || secret.Type != gateway.RecordType {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if f := fingerprint(secret.Data["newest.yaml"]); !slices.Contains(r.recorded, f) {
-		r.recorded = append(r.recorded, f)
-		r.recordedAt[f] = r.clock.Now()
-	}
-}
-
-// fingerprint is that of the certificate in a registration file.
-func fingerprint(file []byte) string {
-	parsed, err := registration.Parse(map[string][]byte{registration.DefaultKey: file}, registration.DefaultKey)
-	if err != nil {
-		return "unreadable"
-	}
-	return parsed.Certificate().Fingerprint
 }
 
 // shown is a version of an object that people see.
