@@ -171,3 +171,28 @@ func resumes(ctx context.Context, r *run) error {
 func mends(ctx context.Context, r *run) error {
 	return r.editDeployment(ctx, func(d *appsv1.Deployment) { delete(d.Spec.Template.Annotations, controlplane.PodAnnotation) })
 }
+
+// approves approves the renewal of the first certificate.
+func approves(ctx context.Context, r *run) error {
+	return editRegistration(ctx, r, func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Approve = r.original.Certificate().SerialNumber })
+}
+
+// publication is the Secret that registrations are published to for somebody to carry.
+const publication = "renewed"
+
+func publishes(_ *run, fr *v1alpha1.FlexRegistration) {
+	fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: publication}}
+}
+
+// carries puts what is published into the gateway's Secret.
+func carries(ctx context.Context, r *run) error {
+	published := &corev1.Secret{}
+	if err := r.bench.Admin.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: publication}, published); err != nil {
+		return err
+	}
+	return r.editSecret(ctx, func(s *corev1.Secret) { s.Data[registration.DefaultKey] = published.Data[registration.DefaultKey] })
+}
+
+func follows(ctx context.Context, r *run) error {
+	return editRegistration(ctx, r, func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Policy = v1alpha1.RenewalFollow })
+}

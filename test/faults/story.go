@@ -73,6 +73,36 @@ func Stories() []Story {
 			told:   []chapter{{does: pinsPrevious, ends: settled(previous)}, {does: unpins, ends: settled(newest)}},
 		},
 		failureStory(),
+		{
+			// A person approves after a while.
+			Name: "manual", Runner: Exec, Days: 30, rollouts: [2]int{1, 1},
+			told: []chapter{
+				{
+					does: registers(func(_ *run, fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Policy = v1alpha1.RenewalManual }),
+					ends: func(s sight) bool {
+						return tells(string(renewal.AwaitingApproval))(s) && s.claims == 0 && s.elapsed > time.Hour
+					},
+				},
+				{does: approves, ends: settled(newest)},
+			},
+		},
+		{
+			// Another controller makes the gateway's Secret, from a source to which somebody carries what is renewed.
+			Name: "external", Runner: Exec, Days: 18, rollouts: [2]int{1, 1},
+			told: []chapter{
+				{does: registers(publishes), ends: func(s sight) bool { return tells(string(renewal.AwaitingSync))(s) && s.record.Intent == nil }},
+				{does: carries, ends: settled(newest)},
+			},
+		},
+		{
+			// Somebody else renews and writes the gateway's Secret from now on.
+			Name: "follow", Runner: Exec, Days: 30, deployed: startedEarlier, rollouts: [2]int{2, 2},
+			before: []chapter{renewed, {does: follows, ends: settled(newest)}},
+			told: []chapter{
+				{does: upgrades, ends: tells(string(renewal.Reverted))},
+				{does: putsNewestBack, ends: settled(newest)},
+			},
+		},
 	}
 }
 

@@ -133,6 +133,7 @@ func TestInstalled(t *testing.T) {
 		return string(output)
 	}
 	kubectl("apply", "-k", "config/default")
+	kubectl("apply", "--dry-run=server", "-k", "config/observe-only")
 	kubectl("wait", "--for=condition=Established", "crd/flexregistrations.gateway.flexops.dev")
 	// There is no image: the program runs here, as the service account.
 	kubectl("scale", "deployment/"+installed, "-n", installed, "--replicas=0")
