@@ -348,9 +348,17 @@ func listUnmanaged([]string) error {
 	if err != nil {
 		return err
 	}
+	taken := map[client.ObjectKey]bool{}
+	for i := range all.Items {
+		taken[client.ObjectKeyFromObject(&all.Items[i])] = true
+	}
 	for _, d := range found {
-		name := strings.Trim(d.Name[:min(len(d.Name), 52)], "-.") // what the resource allows
-		fmt.Fprintf(os.Stdout, "---\napiVersion: %s\nkind: FlexRegistration\nmetadata: {name: %s, namespace: %s}\nspec:\n  targetRef: {name: %s}\n  credentialsRef: {name: anypoint}\n", v1alpha1.GroupVersion, name, d.Namespace, d.Name)
+		name := strings.Trim(d.Name[:min(len(d.Name), 48)], "-.") // The resource allows for 52.
+		for taken[client.ObjectKey{Namespace: d.Namespace, Name: name}] {
+			name += "-x"
+		}
+		taken[client.ObjectKey{Namespace: d.Namespace, Name: name}] = true
+		fmt.Fprintf(os.Stdout, "---\napiVersion: %s\nkind: FlexRegistration\nmetadata: {name: %q, namespace: %q}\nspec:\n  targetRef: {name: %q}\n  credentialsRef: {name: anypoint}\n", v1alpha1.GroupVersion, name, d.Namespace, d.Name)
 	}
 	fmt.Fprintf(os.Stderr, "%d gateways are not covered by a FlexRegistration\n", len(found))
 	return nil

@@ -116,10 +116,10 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 
 func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 	if o.External {
-		if err := gateway.PublishTo(ctx, r.Client, r.APIReader, o.publication, o.secret, o.gateway.Key, o.record.Desired()); err != nil {
+		if err := o.publication.Publish(ctx, r.Client, o.secret, o.gateway.Key, o.record.Desired()); err != nil {
 			return err
 		}
-		o.Carried = true
+		o.Publication = o.publication.Published.Certificate().Fingerprint
 		return nil
 	}
 	secret, parsed, err := gateway.Publish(ctx, r.Client, r.APIReader, o.secret, o.gateway.Key, o.record.Desired())

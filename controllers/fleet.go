@@ -30,7 +30,11 @@ func (r *Reconciler) observeFleet(ctx context.Context, o *observation) error {
 		return fmt.Errorf("listing all FlexRegistrations: %w", err)
 	}
 	var success time.Time
-	failed := map[*v1alpha1.FlexRegistration]time.Time{}
+	type failure struct {
+		fr *v1alpha1.FlexRegistration
+		at time.Time
+	}
+	var failed []failure
 	o.Fleet = renewal.Fleet{Most: r.MaxFailedRollouts}
 	for i := range all.Items {
 		fr := &all.Items[i]
@@ -38,23 +42,23 @@ func (r *Reconciler) observeFleet(ctx context.Context, o *observation) error {
 		switch {
 		case succeeded && at.After(success):
 			success = at
-		case !succeeded && !fr.Spec.Suspend && fr.DeletionTimestamp.IsZero():
-			failed[fr] = at
+		case !succeeded && !fr.Spec.Suspend && fr.DeletionTimestamp.IsZero() && !rolledOutSince(fr):
+			failed = append(failed, failure{fr, at})
 		}
 		if tried := timeOf(fr.Status.LastRenewalTime); tried.After(o.Fleet.Last) {
 			o.Fleet.Last = tried
 		}
 	}
-	for fr, at := range failed {
-		if !at.After(success) {
+	for _, f := range failed {
+		if !f.at.After(success) {
 			continue
 		}
 		o.Fleet.Failed++
-		if fr.Namespace == o.flexRegistration.Namespace {
-			o.Fleet.Here = append(o.Fleet.Here, fr.Name)
+		if f.fr.Namespace == o.flexRegistration.Namespace {
+			o.Fleet.Here = append(o.Fleet.Here, f.fr.Name)
 		}
-		if at.After(o.Fleet.Last) {
-			o.Fleet.Last = at
+		if f.at.After(o.Fleet.Last) {
+			o.Fleet.Last = f.at
 		}
 	}
 	slices.Sort(o.Fleet.Here)
@@ -92,6 +96,12 @@ func lastRollout(fr *v1alpha1.FlexRegistration) (at time.Time, succeeded bool) {
 		}
 	}
 	return time.Time{}, true
+}
+
+// rolledOutSince says that a rollout is complete that history does not tell of: its pods were new already.
+func rolledOutSince(fr *v1alpha1.FlexRegistration) bool {
+	rollout := fr.Status.Rollout
+	return fr.Spec.Pin == "" && rollout != nil && rollout.Completed && rollout.FailureTime == nil
 }
 
 // outcomeChanged says that the fleet may be paused no longer.

@@ -35,7 +35,7 @@ type observation struct {
 	credentials      anypoint.Credentials
 	leftovers        []client.Object
 	// publication is where the registration is published, if not in the gateway's Secret.
-	publication *gateway.Gateway
+	publication *gateway.Publication
 	// credentialsValid is the condition, where it was looked at.
 	credentialsValid *metav1.Condition
 	// generation is that of the spec that was looked at.
@@ -61,7 +61,7 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		ObserveOnly:    r.ObserveOnly,
 		Follow:         fr.Spec.Renewal.Policy == v1alpha1.RenewalFollow,
 		Manual:         fr.Spec.Renewal.Policy == v1alpha1.RenewalManual,
-		Approved:       []string{fr.Spec.Renewal.Approve, fr.Annotations[v1alpha1.AnnotationApprove]},
+		Approved:       approvals(fr),
 		External:       fr.Spec.Publish.Policy == v1alpha1.PublishExternal,
 	}}
 	if o.RenewRequest == fr.Status.LastHandledRequest {
@@ -81,6 +81,17 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		}
 	}
 	return o, nil
+}
+
+// approvals are the serial numbers that a person has approved.
+func approvals(fr *v1alpha1.FlexRegistration) []string {
+	var serials []string
+	for _, serial := range []string{fr.Spec.Renewal.Approve, fr.Annotations[v1alpha1.AnnotationApprove]} {
+		if serial != "" {
+			serials = append(serials, bounded(serial))
+		}
+	}
+	return serials
 }
 
 // jitter is a number from 0 to 1 that belongs to an object.
@@ -132,10 +143,13 @@ func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) er
 	}
 	o.see(secret, parsed)
 	generator := gateway.Generator(secret)
+	if o.flexRegistration.Spec.Publish.Policy == v1alpha1.PublishDirect {
+		generator = "" // Who writes that knows better.
+	}
 	switch err := parsed.CheckHost(r.AnypointHosts); {
 	case o.Follow:
 	case !o.External && generator != "":
-		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretGenerated, "Secret %s is made by %s, which would overwrite a renewed registration: set spec.publish.policy to External, and spec.publish.secretRef to a Secret from which the renewed one is carried to where it comes from", g.SecretName, generator)
+		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretGenerated, "Secret %s is made by %s, which would overwrite a renewed registration: set spec.publish.policy to External, and spec.publish.secretRef to a Secret from which the renewed one is carried to where it comes from; or, where that is not so, set it to Direct", g.SecretName, generator)
 		o.Blocked = o.Unwritable
 	case !o.External && ptr.Deref(secret.Immutable, false):
 		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not, or set spec.publish.policy to External", g.SecretName)
@@ -201,36 +215,31 @@ func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
 		return err
 	}
 	confirmed := o.flexRegistration.Annotations[v1alpha1.AnnotationConfirmCluster] == o.Cluster
-	if o.Excluded == nil && o.Record.Exists() && !gateway.SameCluster(o.Record.Cluster, o.Cluster) && !confirmed {
+	if !o.Follow && o.Excluded == nil && o.Record.Exists() && !gateway.SameCluster(o.Record.Cluster, o.Cluster) && !confirmed {
 		o.Excluded = renewal.NewFinding(v1alpha1.ReasonClusterChanged, "the record of this gateway was written in another cluster, so this one is a copy or a restored backup: "+
 			"if this cluster is to renew the registration from now on, and no other does, set the annotation %s to %q", v1alpha1.AnnotationConfirmCluster, o.Cluster)
 	}
 	return nil
 }
 
-// observePublication looks at where somebody else carries a renewed registration from, as long as it has not arrived.
+// observePublication looks at where somebody else carries a renewed registration from.
 func (r *Reconciler) observePublication(ctx context.Context, o *observation) error {
-	if !o.External {
+	if !o.External || o.Follow {
 		return nil
 	}
-	o.publication = o.gateway.Publication(o.flexRegistration)
-	refused := func(why string) *renewal.Finding {
-		return renewal.NewFinding(v1alpha1.ReasonPublicationRefused, "Secret %s, which spec.publish.secretRef names, %s: name one that does not exist, which the operator then makes, or label it %s", o.publication.SecretName, why, gateway.PublicationLabel)
+	publication, refused, err := gateway.ReadPublication(ctx, r.APIReader, o.gateway, o.flexRegistration)
+	if err != nil {
+		return err
 	}
-	if o.publication.SecretName == o.gateway.SecretName {
-		o.Unwritable = refused("is the gateway's own")
-	} else {
-		published, ours, err := gateway.ReadPublication(ctx, r.APIReader, o.publication)
-		if err != nil {
-			return err
+	o.publication = publication
+	if refused != "" {
+		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonPublicationRefused, "Secret %s, which spec.publish.secretRef names, %s: name one that does not exist, which the operator then makes, or label it %s", publication.SecretName, refused, gateway.PublicationLabel)
+		if o.Blocked == nil {
+			o.Blocked = o.Unwritable
 		}
-		if !ours {
-			o.Unwritable = refused("is somebody else's")
-		}
-		o.Carried = published != nil && o.record.Newest != nil && published.Certificate().Fingerprint == o.record.Desired().Certificate().Fingerprint
 	}
-	if o.Blocked == nil {
-		o.Blocked = o.Unwritable
+	if publication.Published != nil {
+		o.Publication = publication.Published.Certificate().Fingerprint
 	}
 	return nil
 }
@@ -264,11 +273,14 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 
 // observeJobs finds the image of flexctl, and what earlier renewals have left.
 func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error) {
-	if r.Jobs == nil || o.Follow || o.ObserveOnly {
+	if r.Jobs == nil {
 		return nil
 	}
 	image, finding := r.Jobs.Image(o.flexRegistration, o.gateway)
-	if o.Image = image; finding != nil && o.Blocked == nil {
+	if o.Image = image; o.Follow {
+		finding = nil
+	}
+	if finding != nil && o.Blocked == nil {
 		o.Blocked = finding
 	}
 	if o.Excluded != nil {

@@ -33,7 +33,7 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	}
 	for i := range agents.Items {
 		peer := &agents.Items[i]
-		if peer.UID == self.UID || o.Excluded != nil || o.Follow {
+		if peer.UID == self.UID || o.Excluded != nil || o.Follow && !o.sharesSecret(peer) {
 			continue
 		}
 		proven := peer.Namespace == self.Namespace
@@ -98,15 +98,16 @@ func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation, proven boo
 		return ""
 	}
 	name := peer.Namespace + "/" + peer.Name
-	sameSecret := peer.Namespace == self.Namespace && at.Name == o.gateway.SecretName && at.Key == o.gateway.Key
+	sameSecret := o.sharesSecret(peer)
 	sameCertificate := theirs.Fingerprint == o.Certificate.Fingerprint
 	switch {
-	case !sameSecret && proven && renewedCopy(peer, o):
+	case !sameSecret && proven && renewedCopy(peer, o) && theirs.Fingerprint != o.Record.Newest.Fingerprint:
 		return fmt.Sprintf("FlexRegistration %s has already renewed this registration in another Secret: copy it from there (Secret %s/%s, key %s) to Secret %s, or delete this FlexRegistration",
 			name, peer.Namespace, at.Name, at.Key, o.gateway.SecretName)
 	case !sameSecret && o.Unpublished():
 		return "" // It has renewed the certificate before the peer could; the peer is the one that is left with a copy.
-	case (sameSecret || sameCertificate) && (works(peer) && older(peer, self) || isRenewing(peer)):
+	case (sameSecret || sameCertificate) && (works(peer) && (o.Follow || older(peer, self)) || isRenewing(peer)),
+		sameSecret && o.Follow && active(peer) && older(peer, self):
 		return fmt.Sprintf("FlexRegistration %s renews the same certificate (%s): delete this one; several Deployments that mount one Secret need only one FlexRegistration, with spec.secretRef",
 			name, o.Certificate.SerialNumber)
 	default:
@@ -114,10 +115,21 @@ func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation, proven boo
 	}
 }
 
-// works says that a FlexRegistration would renew: one that is suspended, follows, or can't read its registration, doesn't.
-func works(fr *v1alpha1.FlexRegistration) bool {
-	return fr.DeletionTimestamp.IsZero() && !fr.Spec.Suspend && fr.Spec.Renewal.Policy != v1alpha1.RenewalFollow &&
+// sharesSecret says that a peer's registration is in the same Secret. Two of those share a record, so only one may act.
+func (o *observation) sharesSecret(peer *v1alpha1.FlexRegistration) bool {
+	at := peer.Status.SecretRef
+	return at != nil && peer.Namespace == o.gateway.Namespace && at.Name == o.gateway.SecretName && at.Key == o.gateway.Key
+}
+
+// active says that a FlexRegistration does something: one that is suspended, or can't read its registration, doesn't.
+func active(fr *v1alpha1.FlexRegistration) bool {
+	return fr.DeletionTimestamp.IsZero() && !fr.Spec.Suspend &&
 		!meta.IsStatusConditionPresentAndEqual(fr.Status.Conditions, v1alpha1.ConditionCertificateValid, metav1.ConditionUnknown)
+}
+
+// works says that a FlexRegistration would renew.
+func works(fr *v1alpha1.FlexRegistration) bool {
+	return active(fr) && fr.Spec.Renewal.Policy != v1alpha1.RenewalFollow
 }
 
 // older decides between two FlexRegistrations: the one made first, then the first by name.

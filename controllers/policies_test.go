@@ -102,6 +102,41 @@ var _ = Describe("Policy Follow", func() {
 		Expect(renewing.renewals()).To(BeNumerically(">=", 1))
 	})
 
+	It("leaves a Secret to the one that renews, whoever was first, and never acts beside it", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		t := &scene{ctx: ctx, namespace: s.namespace, gateway: s.gateway, fr: operator.FlexRegistration(s.namespace, operator.GatewayName)}
+		t.fr.Name = "green"
+		t.fr.Spec.Renewal.Policy = v1alpha1.RenewalFollow
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, t.fr)) })
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		t.eventually(v1alpha1.ConditionReady, "False/Duplicate")
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Pin = s.certificate().SerialNumber })
+		s.eventually(v1alpha1.ConditionReady, "True/Pinned")
+		Consistently(func() int { return len(s.status().History) }).Should(Equal(1))
+		Expect(s.rolledTo()).To(BeEmpty())
+	})
+
+	It("does not keep the one that renews from restoring what was put back there", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.secret(operator.SecretName).Data
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		newest := s.certificate()
+		copied := newScene(ctx, 300*day)
+		copied.put(operator.SecretName, map[string][]byte{"registration.yaml": s.gateway.File})
+		copied.fr.Spec.Renewal.Policy, copied.fr.Spec.CredentialsRef = v1alpha1.RenewalFollow, v1alpha1.LocalReference{}
+		copied.create()
+		copied.eventually(v1alpha1.ConditionReady, "True/Following")
+		copied.put(operator.SecretName, s.secret(operator.SecretName).Data)
+		copied.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		s.put(operator.SecretName, old)
+		Eventually(s.certificate).Should(Equal(newest))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
 	It("is refused without credentials where it renews", func(ctx context.Context) {
 		fr := operator.FlexRegistration("default", "bare")
 		fr.Spec.CredentialsRef = v1alpha1.LocalReference{}
@@ -155,6 +190,7 @@ var _ = Describe("Policy External", func() {
 		Expect(renewed).NotTo(Equal(e.certificate()))
 		Expect(e.secret("renewed").Labels).To(HaveLen(1), "nothing that a GitOps controller would prune it for")
 		Expect(e.secret("renewed").OwnerReferences).To(BeEmpty())
+		Expect(e.secret("renewed").Annotations).To(Equal(map[string]string{"gateway.flexops.dev/publication-of": operator.SecretName + "/registration.yaml"}))
 
 		By("refreshing from the old source, again and again, which nobody fights")
 		for range 3 {
@@ -189,6 +225,48 @@ var _ = Describe("Policy External", func() {
 		for _, entry := range e.secret(operator.SecretName).ManagedFields {
 			Expect(entry.Manager).NotTo(Equal(string(gateway.FieldOwner)))
 		}
+		Expect(e.renewals()).To(Equal(1))
+	})
+
+	It("publishes no registration that is not desired any more", func(ctx context.Context) {
+		e := externalScene(ctx)
+		e.fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
+		e.create()
+		e.eventually(v1alpha1.ConditionReady, "True/AwaitingSync")
+		By("registering the gateway anew at its source")
+		anew, err := platform.Register("anew", 400*day)
+		Expect(err).NotTo(HaveOccurred())
+		e.source = anew.File
+		refresh(e)
+		Eventually(func() string { return published(e).Fingerprint }).Should(Equal(anew.Fingerprint))
+		e.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+	})
+
+	It("does not mix up two gateways that name one Secret", func(ctx context.Context) {
+		e := externalScene(ctx)
+		e.fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
+		e.create()
+		e.eventually(v1alpha1.ConditionReady, "True/AwaitingSync")
+		theirs := published(e)
+		other, err := platform.Register("other", 10*day)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "other"}, Data: map[string][]byte{"registration.yaml": other.File}})).To(Succeed())
+		Expect(admin.Create(ctx, operator.Deployment(e.namespace, "other", "other", 1))).To(Succeed())
+		t := &scene{ctx: ctx, namespace: e.namespace, gateway: other, fr: operator.FlexRegistration(e.namespace, "other")}
+		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, t.fr)) })
+		t.fr.Spec.Publish = e.fr.Spec.Publish
+		t.create()
+		t.eventually(v1alpha1.ConditionReady, "False/PublicationRefused")
+		Expect(t.message(v1alpha1.ConditionReady)).To(ContainSubstring("is that of another gateway"))
+		Expect(published(e)).To(Equal(theirs))
+		Expect(t.renewals()).To(BeZero())
+	})
+
+	It("is not needed where somebody says that the Secret is written directly all the same", func(ctx context.Context) {
+		e := externalScene(ctx)
+		e.fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishDirect}
+		e.create()
+		e.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 		Expect(e.renewals()).To(Equal(1))
 	})
 

@@ -185,7 +185,7 @@ var table = map[string]row{
 	v1alpha1.ReasonObserving:          {ready: untilDue},
 	v1alpha1.ReasonAwaitingApproval:   {ready: untilUrgent, warn: true},
 	v1alpha1.ReasonFollowing:          {ready: untilUrgent},
-	v1alpha1.ReasonAwaitingSync:       {ready: untilUrgent},
+	v1alpha1.ReasonAwaitingSync:       {ready: untilUrgent, warn: true},
 	v1alpha1.ReasonFleetPaused:        {ready: ready, warn: true},
 	v1alpha1.ReasonPinned:             {ready: untilDue},
 	v1alpha1.ReasonQueued:             {ready: ready, reconciling: true},
@@ -330,7 +330,7 @@ func setConditions(fr *v1alpha1.FlexRegistration, all []metav1.Condition, genera
 	for _, c := range all {
 		c.ObservedGeneration, c.LastTransitionTime = generation, metav1.NewTime(now)
 		if len(c.Message) > maxMessage {
-			c.Message = c.Message[:maxMessage]
+			c.Message = strings.ToValidUTF8(c.Message[:maxMessage], "")
 		}
 		meta.SetStatusCondition(&fr.Status.Conditions, c)
 	}

@@ -29,7 +29,7 @@ var concernsPeers = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
 		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
-		return ok && ok2 && (works(before) != works(after) ||
+		return ok && ok2 && (works(before) != works(after) || active(before) != active(after) ||
 			!equality.Semantic.DeepEqual(before.Status.Certificate, after.Status.Certificate) ||
 			!equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef) ||
 			before.Status.RefusedCredentials != after.Status.RefusedCredentials ||

@@ -3,11 +3,12 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -18,77 +19,103 @@ const (
 	publicationComponent = "publication"
 	// PublicationLabel is what Secrets have that registrations are published to beside the gateway's.
 	PublicationLabel = recordLabel + "=" + publicationComponent
+	// publicationOf is the annotation that names the gateway's Secret and key of a publication.
+	publicationOf = "gateway.flexops.dev/publication-of"
 )
 
-// Generator says which controller makes a Secret, and so overwrites what anybody else writes to it; "" where none does.
+// generators are labels by which controllers mark the Secrets that they make without owning them.
+var generators = []struct{ label, controller string }{
+	{"reconcile.external-secrets.io/managed", "External Secrets"},
+	{"secrets-store.csi.k8s.io/managed", "the Secrets Store CSI driver"},
+	{"secrets.hashicorp.com/vso-ownerRefUID", "the Vault Secrets Operator"},
+}
+
+// Generator says which controller makes a Secret, and so overwrites what anybody else writes to it; "" where none does. A
+// workload that owns a Secret only has it removed with itself.
 func Generator(secret *corev1.Secret) string {
-	if owner := metav1.GetControllerOf(secret); owner != nil {
-		return owner.Kind + " " + owner.Name
-	}
-	for label, name := range map[string]string{"reconcile.external-secrets.io/managed": "External Secrets", "secrets-store.csi.k8s.io/managed": "the Secrets Store CSI driver"} {
-		if secret.Labels[label] == "true" {
-			return name
+	for _, owner := range secret.OwnerReferences {
+		group, _, _ := strings.Cut(owner.APIVersion, "/")
+		harmless := group == "apps" || group == "batch" || group == "v1" || group == v1alpha1.GroupVersion.Group
+		if !harmless && (ptr.Deref(owner.Controller, false) || owner.Kind == "SealedSecret") {
+			return owner.Kind + " " + owner.Name
 		}
 	}
-	if i := slices.IndexFunc(secret.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "SealedSecret" }); i >= 0 {
-		return "SealedSecret " + secret.OwnerReferences[i].Name
+	for _, g := range generators {
+		if _, has := secret.Labels[g.label]; has {
+			return g.controller
+		}
 	}
 	return ""
 }
 
 // Publication is where a FlexRegistration has renewed registrations published beside the gateway's Secret.
-func (g *Gateway) Publication(fr *v1alpha1.FlexRegistration) *Gateway {
-	at := &Gateway{Namespace: g.Namespace, SecretName: fr.Spec.Publish.SecretRef.Name, Key: fr.Spec.Publish.SecretRef.Key}
-	if at.Key == "" {
-		at.Key = g.Key
-	}
-	return at
+type Publication struct {
+	Namespace, SecretName, Key string
+	// of names the gateway's Secret and key.
+	of string
+	// Published is what is there; nil where there is nothing that can be read.
+	Published *registration.Registration
+
+	secret *corev1.Secret
 }
 
-// ReadPublication reads what is published; nil where there is nothing that can be read. It returns false where the Secret is
-// not for publishing.
-func ReadPublication(ctx context.Context, r client.Reader, at *Gateway) (published *registration.Registration, ours bool, err error) {
+// ReadPublication reads what is published. It says why the Secret is not for publishing; "" where it is.
+func ReadPublication(ctx context.Context, r client.Reader, g *Gateway, fr *v1alpha1.FlexRegistration) (p *Publication, refused string, err error) {
+	p = &Publication{Namespace: g.Namespace, SecretName: fr.Spec.Publish.SecretRef.Name, Key: fr.Spec.Publish.SecretRef.Key, of: g.SecretName + "/" + g.Key}
+	if p.Key == "" {
+		p.Key = g.Key
+	}
+	switch {
+	case p.SecretName == g.SecretName:
+		return p, "is the gateway's own", nil
+	case strings.HasPrefix(p.SecretName, "flexreg-"):
+		return p, "has a name that the operator keeps for itself", nil
+	case p.Key == registration.CertificateKey:
+		return p, "has the key of the second file of a registration", nil
+	}
 	secret := &corev1.Secret{}
-	if err := r.Get(ctx, client.ObjectKey{Namespace: at.Namespace, Name: at.SecretName}, secret); apierrors.IsNotFound(err) {
-		return nil, true, nil
+	if err := r.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: p.SecretName}, secret); apierrors.IsNotFound(err) {
+		return p, "", nil
 	} else if err != nil {
-		return nil, false, fmt.Errorf("getting Secret %s/%s, which registrations are published to: %w", at.Namespace, at.SecretName, err)
+		return p, "", fmt.Errorf("getting Secret %s/%s, which registrations are published to: %w", p.Namespace, p.SecretName, err)
 	}
-	if secret.Labels[recordLabel] != publicationComponent {
-		return nil, false, nil
+	of, published := secret.Annotations[publicationOf]
+	switch {
+	case secret.Labels[recordLabel] != publicationComponent:
+		return p, "is somebody else's", nil
+	case published && of != p.of:
+		return p, "is that of another gateway", nil
 	}
-	published, err = registration.Parse(secret.Data, at.Key)
-	if err != nil {
-		return nil, true, nil //nolint:nilerr // It is written anew.
-	}
-	return published, true, nil
+	p.secret = secret
+	p.Published, _ = registration.Parse(secret.Data, p.Key) // What can't be read is written anew.
+	return p, "", nil
 }
 
-// PublishTo writes the gateway's registration file, with the certificate and key of the newest registration in the place of
-// those that the gateway's Secret holds, to another Secret, for somebody to carry it on.
-func PublishTo(ctx context.Context, w client.Writer, r client.Reader, at *Gateway, of *corev1.Secret, key string, newest *registration.Registration) error {
-	id := at.Namespace + "/" + at.SecretName
-	merged, err := registration.Merge(of.Data, key, newest)
+// Publish writes the gateway's registration file, with the certificate and key of the newest registration in the place of
+// those that the gateway's Secret holds, for somebody to carry it on.
+func (p *Publication) Publish(ctx context.Context, w client.Writer, from *corev1.Secret, key string, newest *registration.Registration) error {
+	id := p.Namespace + "/" + p.SecretName
+	merged, err := registration.Merge(from.Data, key, newest)
 	if err != nil {
 		return fmt.Errorf("merging the renewed registration for Secret %s: %w", id, err)
 	}
-	secret := &corev1.Secret{}
-	err = r.Get(ctx, client.ObjectKey{Namespace: at.Namespace, Name: at.SecretName}, secret)
-	missing := apierrors.IsNotFound(err)
-	switch {
-	case missing:
-		secret.Namespace, secret.Name, secret.Labels = at.Namespace, at.SecretName, map[string]string{recordLabel: publicationComponent}
-	case err != nil:
-		return fmt.Errorf("getting Secret %s, which registrations are published to: %w", id, err)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.SecretName, Labels: map[string]string{recordLabel: publicationComponent}}}
+	if p.secret != nil {
+		secret = p.secret.DeepCopy()
 	}
+	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, publicationOf, p.of)
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
-	secret.Data[at.Key] = merged[key]
-	if split, ok := merged[registration.CertificateKey]; ok && key != registration.CertificateKey {
-		secret.Data[registration.CertificateKey] = split
+	secret.Data[p.Key] = merged[key]
+	delete(secret.Data, registration.CertificateKey)
+	if _, err := registration.Parse(map[string][]byte{p.Key: merged[key]}, p.Key); err != nil {
+		secret.Data[registration.CertificateKey] = merged[registration.CertificateKey] // It is split over two files.
 	}
-	if missing {
+	if p.Published, err = registration.Parse(secret.Data, p.Key); err != nil {
+		return fmt.Errorf("publishing the renewed registration to Secret %s: %w", id, err)
+	}
+	if p.secret == nil {
 		err = w.Create(ctx, secret, FieldOwner)
 	} else {
 		err = w.Update(ctx, secret, FieldOwner)
@@ -96,5 +123,6 @@ func PublishTo(ctx context.Context, w client.Writer, r client.Reader, at *Gatewa
 	if err != nil {
 		return fmt.Errorf("publishing the renewed registration to Secret %s: %w", id, err)
 	}
+	p.secret = secret
 	return nil
 }

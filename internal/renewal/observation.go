@@ -24,9 +24,10 @@ type Observation struct {
 	// renewal needs the approval of a person, who names serial numbers in Approved.
 	ObserveOnly, Follow, Manual bool
 	Approved                    []string
-	// External: somebody else writes the gateway's Secret, from where the operator publishes to. Carried: what is desired
-	// was published there.
-	External, Carried bool
+	// External: somebody else writes the gateway's Secret. Publication is the fingerprint of what the operator has published
+	// for that, "" where there is nothing.
+	External    bool
+	Publication string
 	// Jitter is how much earlier than it must a renewal is due, from 0 to 1 of what there is to spread a fleet.
 	Jitter float64
 

@@ -9,6 +9,8 @@ import (
 // not recorded.
 func pin(o Observation) (fingerprint string, known bool) {
 	switch r := o.Record; {
+	case o.Follow:
+		return r.Pin, true
 	case o.Pin == "":
 		return "", true
 	case strings.EqualFold(o.Pin, r.Newest.SerialNumber):
@@ -19,6 +21,9 @@ func pin(o Observation) (fingerprint string, known bool) {
 		return "", false
 	}
 }
+
+// pins says that a person wants a certificate to stay. Where somebody else renews and writes the Secret, nobody here can.
+func pins(o Observation) bool { return o.Pin != "" && !o.Follow }
 
 // pinned follows what a person wants to stay: a pin is taken up once, and left once.
 func pinned(o Observation, _ Decision, _ time.Time) *Decision {
@@ -37,11 +42,11 @@ func pinned(o Observation, _ Decision, _ time.Time) *Decision {
 // pinReplaced tells that something else stands in the Secret than what is pinned. Who pins does not want to be fought, and
 // what somebody else has made must not be lost.
 func pinReplaced(o Observation, _ Decision, _ time.Time) *Decision {
-	if _, known := pin(o); o.Pin == "" || !known || o.Standing == Same || o.Unpublished() {
+	if _, known := pin(o); !pins(o) || !known || o.Standing == Same || o.Unpublished() {
 		return nil
 	}
-	if o.Standing == Older && o.Record.Revert.Since.IsZero() {
-		return do(StepNote, Pinned, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
+	if d := noted(o); d != nil && o.Standing == Older {
+		return d
 	}
 	return wait(Pinned, "the gateway's Secret holds certificate %s (expires %s) instead of %s, which spec.pin names: remove spec.pin to go on with the newer of them, or put %s back",
 		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Pin, o.Pin)
@@ -58,7 +63,7 @@ func stays(o Observation, base Decision, now time.Time) *Decision {
 			names += " and " + o.Record.Previous.SerialNumber
 		}
 		return afterRollout(o, wait(PinUnknown, "spec.pin names certificate %s, but only %s can be gone back to: correct it, or remove it", o.Pin, names), now)
-	case o.Pin != "" && base.Due:
+	case pins(o) && base.Due:
 		return afterRollout(o, wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter)), now)
 	default:
 		return nil

@@ -101,6 +101,7 @@ var rules = []func(Observation, Decision, time.Time) *Decision{
 	pinned,
 	pinReplaced,
 	adopted,
+	republished,
 	unpublished,
 	reverted,
 	restored,
@@ -196,7 +197,7 @@ func suspended(o Observation, base Decision, _ time.Time) *Decision {
 }
 
 func confirmed(o Observation, _ Decision, _ time.Time) *Decision {
-	moved := o.Cluster != "" && o.Record.Cluster != o.Cluster
+	moved := !o.Follow && o.Cluster != "" && o.Record.Cluster != o.Cluster
 	if !o.Record.Exists() || !moved && o.Record.UnusedSince.IsZero() {
 		return nil
 	}
@@ -225,17 +226,20 @@ func unpublished(o Observation, base Decision, now time.Time) *Decision {
 	if !o.Unpublished() {
 		return nil
 	}
-	if d := carried(o, base, now); d != nil {
-		return d
+	found := o.Certificate.Fingerprint
+	if d := noted(o); d != nil && found != o.Record.Newest.Fingerprint && found != o.Record.Previous.Fingerprint {
+		return d // Nobody has recorded it.
 	}
-	if o.Unwritable != nil {
+	switch {
+	case o.Follow:
+		return wait(Following, "certificate %s is renewed and recorded, but not in the gateway's Secret, which nobody but others writes while spec.renewal.policy is Follow: set another policy until it is published", o.Record.Desired().SerialNumber)
+	case o.External:
+		return awaited(o, base, now)
+	case o.Unwritable != nil:
 		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
+	default:
+		return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Desired().SerialNumber)
 	}
-	if found := o.Certificate.Fingerprint; found != o.Record.Newest.Fingerprint && found != o.Record.Previous.Fingerprint &&
-		o.Record.Noted(o.Certificate, o.SecretChanged).Revert != o.Record.Revert {
-		return do(StepNote, Renewing, "noting since when pods may come up with certificate %s, which nobody has recorded", o.Certificate.SerialNumber)
-	}
-	return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Desired().SerialNumber)
 }
 
 // maxContests is how often within a day the newest registration is restored by itself; then it is once a day, or once an
@@ -247,11 +251,11 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if o.Standing != Older {
 		return nil
 	}
-	if (o.External || o.Follow) && o.Record.Revert.Since.IsZero() {
-		return do(StepNote, Reverted, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
+	if d := noted(o); d != nil && (o.External || o.Follow) {
+		return d
 	}
-	if o.External {
-		return carried(o, base, now)
+	if o.External && !o.Follow {
+		return awaited(o, base, now)
 	}
 	if o.Follow {
 		return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s), which is older than %s (expires %s), which was there before; it is not restored, since spec.renewal.policy is Follow: have it put back by whoever writes the Secret",
@@ -268,8 +272,8 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(again, now) || o.Requested() && o.RenewRequest != v.Request {
 		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", o.Record.Newest.SerialNumber, o.Certificate.SerialNumber)
 	}
-	if v.Since.IsZero() {
-		return do(StepNote, Reverted, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
+	if d := noted(o); d != nil {
+		return d
 	}
 	d := wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s, or at once, and renewed, when the annotation gateway.flexops.dev/renew is set to a new value: "+
 		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
@@ -293,7 +297,11 @@ func restored(o Observation, _ Decision, now time.Time) *Decision {
 			return do(StepAdvance, RollingOut, "pods of Deployment %s came up with certificate %s, which had been put back", d.Name, v.Held.SerialNumber)
 		}
 	}
-	if until := v.Last.Add(restoredMargin); waiting(until, now) {
+	back := v.Last
+	if o.SecretChanged.After(back) {
+		back = o.SecretChanged // Somebody else has put it back.
+	}
+	if until := back.Add(restoredMargin); waiting(until, now) {
 		d := wait(Restoring, "certificate %s was restored; at %s it is known whether pods came up with what had been put back", o.Certificate.SerialNumber, stamp(until))
 		d.At = until
 		return d
@@ -302,7 +310,7 @@ func restored(o Observation, _ Decision, now time.Time) *Decision {
 }
 
 func scheduled(o Observation, base Decision, _ time.Time) *Decision {
-	if _, known := pin(o); known && o.Pin != "" {
+	if _, known := pin(o); known && pins(o) {
 		return wait(Pinned, "the gateway stays with certificate %s, which spec.pin names and which expires at %s: it is not renewed before spec.pin is removed", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
 	}
 	if o.WindowInvalid != nil {

@@ -124,7 +124,11 @@ func TestPlan(t *testing.T) {
 		return func(o *Observation) { o.Manual, o.Approved = true, approved }
 	}
 	external := func(carried bool) func(*Observation) {
-		return func(o *Observation) { o.External, o.Carried = true, carried }
+		return func(o *Observation) {
+			if o.External = true; carried {
+				o.Publication = o.Record.Desired().Fingerprint
+			}
+		}
 	}
 	fleet := func(failed int, ago time.Duration) func(*Observation) {
 		return func(o *Observation) {
@@ -212,7 +216,7 @@ func TestPlan(t *testing.T) {
 		"reverted after the first":      {o: seen(newest).with(standing(Older, older)), step: StepRestore, state: Restoring},
 		"reverted, the third time":      {o: published(older, newest).with(standing(Older, older), record(reverts(2, 0))), step: StepRestore, state: Restoring},
 		"reverted, the fourth time":     {o: published(older, newest).with(standing(Older, older), record(reverts(3, time.Hour))), step: StepWait, state: Reverted, at: noon.Add(23 * time.Hour), message: "for the 4. time within a day, in the place of 5EC"},
-		"reverted, about to expire":     {o: published(older, newest).with(standing(Older, certificate("A", 12*time.Hour)), record(reverts(4, 59*time.Minute))), step: StepWait, state: Reverted, at: noon.Add(time.Minute)},
+		"reverted, about to expire":     {o: published(older, newest).with(standing(Older, certificate("A", 12*time.Hour)), record(reverts(4, 59*time.Minute)), record(func(r Record) Record { return r.Noted(certificate("A", 12*time.Hour), noon) })), step: StepWait, state: Reverted, at: noon.Add(time.Minute)},
 		"reverted, once an hour":        {o: published(older, newest).with(standing(Older, certificate("A", 12*time.Hour)), record(reverts(4, time.Hour))), step: StepRestore, state: Restoring},
 		"reverted, asked for once":      {o: published(older, newest).with(standing(Older, older), record(reverts(4, time.Hour)), request("x"), func(o *Observation) { o.Record.Revert.Request = "x" }), step: StepWait, state: Reverted},
 		"reverted, asked for":           {o: published(older, newest).with(standing(Older, older), record(reverts(4, time.Hour)), request("x")), step: StepRestore, state: Restoring},
@@ -304,7 +308,7 @@ func TestPlan(t *testing.T) {
 		"pinned, due":                   {o: pinnedAt(older), step: StepWait, state: Pinned, message: "a renewal is due, but spec.pin keeps certificate 5EB"},
 		"pinned, requested":             {o: pinnedAt(older).with(request("x")), step: StepWait, state: Pinned},
 		"pinned, not due":               {o: pinnedAt(older).with(func(o *Observation) { o.Before = day }), step: StepWait, state: Pinned, message: "the gateway stays with certificate 5EB"},
-		"pinned, put back, unnoted":     {o: pinnedAt(older).with(standing(Older, newest)), step: StepNote, state: Pinned},
+		"pinned, put back, unnoted":     {o: pinnedAt(older).with(standing(Older, newest)), step: StepNote, state: Reverted},
 		"pinned, previous is another's": {o: published(older, newest).with(record(rolledOut), pin(older), func(o *Observation) { o.PreviousForeign = true }), step: StepWait, state: PinUnknown, message: "but only 5EC can be"},
 		"pinned, unknown, rolls on":     {o: published(older, newest, deployment("a", newest, 0, true)).with(pin(oldest)), step: StepRoll, state: RollingOut, deployment: "a"},
 		"pinned, put back":              {o: pinnedAt(older).with(standing(Older, newest), record(func(r Record) Record { return r.Noted(newest, noon) })), step: StepWait, state: Pinned, message: "holds certificate 5EC (expires 2032-07-24T12:00:00Z) instead of 5EB"},
@@ -344,10 +348,10 @@ func TestPlan(t *testing.T) {
 		"Follow, rollout failed, due":   {o: rolling.with(follow, due, deploymentFailed, problem(0)), step: StepWait, state: RolloutFailed},
 		"Follow, reverted":              {o: published(older, newest).with(follow, standing(Older, older)), step: StepNote, state: Reverted},
 		"Follow, reverted, noted":       {o: published(older, newest).with(follow, standing(Older, older), record(func(r Record) Record { return r.Noted(older, noon) })), step: StepWait, state: Reverted, message: "it is not restored, since spec.renewal.policy is Follow"},
-		"Follow, unpublished":           {o: replaced(older, newest).with(follow), step: StepPublish, state: Renewing},
+		"Follow, unpublished":           {o: replaced(older, newest).with(follow), step: StepWait, state: Following, message: "set another policy until it is published"},
 		"Manual, due":                   {o: seen(older).with(manual()), step: StepWait, state: AwaitingApproval, message: "set spec.renewal.approve, or the annotation gateway.flexops.dev/approve, to 5EB"},
 		"Manual, approved":              {o: seen(older).with(manual("5eb")), step: StepRenew, state: Renewing},
-		"Manual, another approved":      {o: seen(older).with(manual("", "5EA")), step: StepWait, state: AwaitingApproval, message: "what was approved is another certificate: 5EA"},
+		"Manual, another approved":      {o: seen(older).with(manual("5EA")), step: StepWait, state: AwaitingApproval, message: "what was approved is another certificate: 5EA"},
 		"Manual, urgent":                {o: seen(certificate("x", time.Hour)).with(manual()), step: StepWait, state: AwaitingApproval},
 		"Manual, requested":             {o: seen(newest).with(manual(), request("x")), step: StepWait, state: AwaitingApproval},
 		"Manual, blocked":               {o: seen(older).with(manual(), blocked), step: StepWait, state: "CredentialsNotFound"},
@@ -359,6 +363,14 @@ func TestPlan(t *testing.T) {
 		"External, arrived":             {o: replaced(older, newest).with(external(true), standing(Same, newest)), step: StepAdvance, state: RollingOut},
 		"External, reverted":            {o: published(older, newest).with(external(true), standing(Older, older)), step: StepNote, state: Reverted},
 		"External, reverted, noted":     {o: published(older, newest).with(external(false), standing(Older, older), record(func(r Record) Record { return r.Noted(older, noon) })), step: StepPublish, state: Renewing},
+		"External, stale":               {o: seen(newest).with(external(false), func(o *Observation) { o.Publication = older.Fingerprint }), step: StepPublish, state: Renewing},
+		"External, stale, refused":      {o: seen(newest).with(external(false), unwritable, func(o *Observation) { o.Publication = older.Fingerprint }), step: StepWait, state: Scheduled},
+		"External, pinned":              {o: pinnedAt(older).with(external(false), func(o *Observation) { o.Publication = newest.Fingerprint }), step: StepPublish, state: Renewing, message: "publishing certificate 5EB"},
+		"Follow, pinned":                {o: published(older, newest).with(record(rolledOut), follow, pin(older)), step: StepWait, state: Scheduled},
+		"Follow, in a clone":            {o: seen(newest).with(follow, func(o *Observation) { o.Cluster = "there" }), step: StepWait, state: Scheduled},
+		"observing, excluded":           {o: seen(older).with(observe, excluded, blocked), step: StepWait, state: "Duplicate"},
+		"observing, blocked":            {o: seen(older).with(observe, blocked), step: StepWait, state: "CredentialsNotFound"},
+		"restored by somebody else":     {o: seen(newest).with(record(func(r Record) Record { return r.Noted(older, noon.Add(-time.Hour)) }), func(o *Observation) { o.SecretChanged = noon }), step: StepWait, state: Restoring, at: noon.Add(restoredMargin)},
 		"External, due":                 {o: seen(older).with(external(false)), step: StepRenew, state: Renewing},
 		"External, newer":               {o: seen(older).with(external(false), standing(Newer, newest)), step: StepAdopt, state: RollingOut},
 

@@ -8,8 +8,13 @@ import (
 
 // observing does nothing, and says what would be done.
 func observing(o Observation, base Decision, _ time.Time) *Decision {
-	if !o.ObserveOnly {
+	switch {
+	case !o.ObserveOnly:
 		return nil
+	case o.Excluded != nil:
+		return wait(o.Excluded.State, "%s", o.Excluded.Message)
+	case o.Blocked != nil:
+		return wait(o.Blocked.State, "%s", o.Blocked.Message)
 	}
 	if base.Due {
 		return wait(Observing, "a renewal is due, but the operator runs with --observe-only: it neither renews nor rolls anything")
@@ -35,8 +40,8 @@ func unapproved(o Observation, base Decision, now time.Time) *Decision {
 	}
 	d := wait(AwaitingApproval, "the renewal of certificate %s, which expires at %s, awaits approval: set spec.renewal.approve, or the annotation gateway.flexops.dev/approve, to %s. "+
 		"Then Anypoint is asked for a new certificate, which is written to the gateway's Secret%s", serial, stamp(o.Certificate.NotAfter), serial, restarts(o))
-	if others := slices.DeleteFunc(slices.Clone(o.Approved), func(s string) bool { return s == "" }); len(others) > 0 {
-		d.Message += "; what was approved is another certificate: " + strings.Join(others, ", ")
+	if len(o.Approved) > 0 {
+		d.Message += "; what was approved is another certificate: " + strings.Join(o.Approved, ", ")
 	}
 	d.At = urgentFrom(o, base)
 	return afterRollout(o, d, now)
@@ -44,7 +49,7 @@ func unapproved(o Observation, base Decision, now time.Time) *Decision {
 
 func approved(o Observation) bool {
 	return slices.ContainsFunc(o.Approved, func(serial string) bool {
-		return serial != "" && strings.EqualFold(serial, o.Certificate.SerialNumber)
+		return strings.EqualFold(serial, o.Certificate.SerialNumber)
 	})
 }
 
@@ -60,15 +65,22 @@ func restarts(o Observation) string {
 	return ", and the pods of Deployment " + strings.Join(names, ", then of ") + " are replaced"
 }
 
-// carried publishes what is desired for somebody else to carry to the source of the gateway's Secret, and waits until it
-// arrives there. It returns nil where the operator writes that Secret itself.
-func carried(o Observation, base Decision, now time.Time) *Decision {
-	switch {
-	case !o.External:
+// republished keeps what is published for somebody else to carry from bringing back what is not desired any more, once
+// something was published.
+func republished(o Observation, _ Decision, _ time.Time) *Decision {
+	if !o.External || o.Follow || o.Publication == "" || o.Publication == o.Record.Desired().Fingerprint || o.Unwritable != nil {
 		return nil
-	case !o.Carried && o.Unwritable != nil:
-		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
-	case !o.Carried:
+	}
+	return do(StepPublish, Renewing, "publishing certificate %s to the Secret of spec.publish.secretRef", o.Record.Desired().SerialNumber)
+}
+
+// awaited publishes what is desired for somebody else to carry to the source of the gateway's Secret, and waits until it
+// arrives there.
+func awaited(o Observation, base Decision, now time.Time) *Decision {
+	if o.Publication != o.Record.Desired().Fingerprint {
+		if o.Unwritable != nil {
+			return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
+		}
 		return do(StepPublish, Renewing, "publishing certificate %s to the Secret of spec.publish.secretRef", o.Record.Desired().SerialNumber)
 	}
 	d := wait(AwaitingSync, "certificate %s (expires %s) is published to the Secret of spec.publish.secretRef, and the gateway's Secret still holds %s (expires %s): carry it to the source that the gateway's Secret is made from; it is rolled as soon as it arrives",
@@ -79,7 +91,15 @@ func carried(o Observation, base Decision, now time.Time) *Decision {
 	return d
 }
 
+// noted records since when pods may come up with what the gateway's Secret holds, where that was not recorded.
+func noted(o Observation) *Decision {
+	if v := o.Record.Revert; !v.Since.IsZero() && o.Record.Noted(o.Certificate, o.SecretChanged).Revert.Held == v.Held {
+		return nil
+	}
+	return do(StepNote, Reverted, "noting since when pods may come up with certificate %s", o.Certificate.SerialNumber)
+}
+
 // renews says that a renewal which is due is going to start, sooner or later.
 func renews(o Observation, base Decision) bool {
-	return base.Due && o.Pin == "" && !o.Follow && (!o.Manual || approved(o))
+	return base.Due && !pins(o) && !o.Follow && (!o.Manual || approved(o))
 }

@@ -14,7 +14,7 @@ import (
 func TestPlanProperties(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	steps, states := map[Step]int{}, map[State]int{}
-	for range 150_000 {
+	for range 250_000 {
 		o := randomObservation(random)
 		d := Plan(o, noon)
 		steps[d.Step]++
@@ -61,11 +61,11 @@ func contradiction(o Observation, d Decision) string {
 		return "rolling nothing, or naming what isn't rolled"
 	case o.ObserveOnly && hands:
 		return "doing something where only to observe"
-	case o.Follow && (d.Step == StepRestore || d.Step == StepRenew && !follows):
+	case o.Follow && (d.Step == StepRestore || d.Step == StepPublish && !o.External || d.Step == StepPin || d.Step == StepRenew && !follows):
 		return "writing what somebody else writes"
 	case o.Manual && d.Step == StepRenew && !follows && !slices.Contains(o.Approved, o.Certificate.SerialNumber):
 		return "renewing without approval"
-	case o.External && (d.Step == StepRestore || d.Step == StepPublish && o.Carried):
+	case o.External && (d.Step == StepRestore || d.Step == StepPublish && o.Publication == r.Desired().Fingerprint):
 		return "writing what another controller makes, or publishing again"
 	case d.Step == StepFail && (d.Problem == "" || r.Rollout.Problem != ""):
 		return "noting a problem again, or none"
@@ -75,7 +75,7 @@ func contradiction(o Observation, d Decision) string {
 		return "pinning what is not there"
 	case d.Step == StepPin && d.Pin == r.Pin:
 		return "pinning again"
-	case o.Pin != "" && (d.Step == StepRenew && !follows || isPinned && (d.Step == StepRestore || d.Step == StepAdopt && r.Exists())):
+	case pins(o) && (d.Step == StepRenew && !follows || isPinned && (d.Step == StepRestore || d.Step == StepAdopt && r.Exists())):
 		return "changing what is pinned"
 	case d.Step == StepRoll && o.RolloutNever:
 		return "rolling what a person rolls"
@@ -91,7 +91,7 @@ func contradiction(o Observation, d Decision) string {
 		return "fighting somebody"
 	case d.Step == StepRestored && r.Revert.Since.IsZero():
 		return "nothing was put back"
-	case d.Step == StepPublish && (o.Standing != Older || !o.External && r.Rollout.Fingerprint == r.Desired().Fingerprint):
+	case d.Step == StepPublish && !o.External && (o.Standing != Older || r.Rollout.Fingerprint == r.Desired().Fingerprint):
 		return "publishing what was published before"
 	case d.Step == StepAdopt && r.Exists() && o.Standing != Newer && o.Standing != Reregistered:
 		return "adopting what is known"
@@ -171,7 +171,10 @@ func randomObservation(random *rand.Rand) Observation {
 		o.RenewRequest = fmt.Sprint(random.IntN(3))
 	}
 	o.RollRefused = chance(10)
-	o.ObserveOnly, o.Follow, o.Manual, o.External, o.Carried = chance(3), chance(10), chance(10), chance(10), chance(50)
+	o.ObserveOnly, o.Follow, o.Manual, o.External = chance(3), chance(10), chance(10), chance(40)
+	if chance(50) {
+		o.Publication = some().Fingerprint
+	}
 	if chance(50) {
 		o.Approved = []string{some().SerialNumber}
 	}
