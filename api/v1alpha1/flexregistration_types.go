@@ -27,7 +27,7 @@ const (
 // FlexRegistrationSpec says which gateway's registration is kept valid, and how.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.credentialsRef) || has(self.renewal) && has(self.renewal.policy) && self.renewal.policy == 'Follow'",message="set credentialsRef.name to the Secret with the Anypoint credentials; only with renewal.policy Follow are none needed"
-// +kubebuilder:validation:XValidation:rule="!has(self.pin) || self.pin == '' || !has(self.renewal) || !has(self.renewal.policy) || self.renewal.policy != 'Follow'",message="pin the certificate where it is renewed: with renewal.policy Follow the operator does not write the gateway's Secret"
+// +kubebuilder:validation:XValidation:rule="!has(self.pin) || size(self.pin) == 0 || !has(self.renewal) || !has(self.renewal.policy) || self.renewal.policy != 'Follow'",message="pin the certificate where it is renewed: with renewal.policy Follow the operator does not write the gateway's Secret"
 // +kubebuilder:validation:XValidation:rule="has(self.targetRef) || has(self.secretRef)",message="name the gateway: set targetRef.name to its Deployment, or secretRef.name to the Secret that holds its registration"
 type FlexRegistrationSpec struct {
 	// targetRef names the gateway's Deployment. Its volume called "registration" names the Secret that holds

@@ -159,6 +159,7 @@ const (
 	noRegistration = "get Secret ingress-registration, which spec.secretRef names; " + remedy
 	noSecrets      = "get all Secrets; set spec.secretRef, and the right to get that one is enough, or " + remedy
 	noTarget       = "patch Deployment ingress, which spec.targetRef names; " + remedy
+	noPublication  = "create Secrets, and to update renewed, which spec.publish.secretRef names; " + remedy
 	noDeployments  = "patch all Deployments; set spec.targetRef, and the right to patch that one is enough, or " + remedy
 )
 
@@ -201,6 +202,12 @@ func (s *suite) testCreate(t *testing.T) {
 	noTargetRef := func(fr *v1alpha1.FlexRegistration) { fr.Spec.TargetRef = nil }
 	never := func(fr *v1alpha1.FlexRegistration) { fr.Spec.Rollout.Policy = v1alpha1.RolloutNever }
 	suspended := func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true }
+	published := func(fr *v1alpha1.FlexRegistration) {
+		fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
+	}
+	follows := func(fr *v1alpha1.FlexRegistration) {
+		fr.Spec.Renewal.Policy, fr.Spec.CredentialsRef = v1alpha1.RenewalFollow, v1alpha1.LocalReference{}
+	}
 	list := rule("", "secrets", "list", "watch", "update")
 	update := rule("apps", "deployments", "update", "get")
 
@@ -228,8 +235,12 @@ func (s *suite) testCreate(t *testing.T) {
 		"no targetRef, rights by name": {
 			with: noTargetRef, rules: []rbacv1.PolicyRule{getSecrets("anypoint", "ingress-registration"), patchDeployments("ingress")}, missing: noDeployments,
 		},
-		"no restart, no right to": {with: never, rules: []rbacv1.PolicyRule{getSecrets("anypoint", "ingress-registration")}},
-		"no restart, no rights":   {with: never, missing: noCredentials},
+		"published, rights on everything": {with: published, rules: []rbacv1.PolicyRule{getSecrets(), rule("", "secrets", "create", "update"), patchDeployments()}},
+		"published, not to create":        {with: published, rules: []rbacv1.PolicyRule{getSecrets(), rule("", "secrets", "update"), patchDeployments()}, missing: noPublication},
+		"published, not to update":        {with: published, rules: []rbacv1.PolicyRule{getSecrets(), rule("", "secrets", "create"), patchDeployments()}, missing: noPublication},
+		"follows, needs no credentials":   {with: follows, rules: []rbacv1.PolicyRule{getSecrets("ingress-registration"), patchDeployments("ingress")}},
+		"no restart, no right to":         {with: never, rules: []rbacv1.PolicyRule{getSecrets("anypoint", "ingress-registration")}},
+		"no restart, no rights":           {with: never, missing: noCredentials},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s.in(t)
