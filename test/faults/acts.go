@@ -52,6 +52,8 @@ func (r *run) editDeployment(ctx context.Context, change func(*appsv1.Deployment
 		replaces = !d.Spec.Paused && !equality.Semantic.DeepEqual(*before, d.Spec.Template)
 	})
 	if err == nil && replaces {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.edits++
 	}
 	return err
@@ -69,6 +71,8 @@ func (r *run) editSecret(ctx context.Context, change func(*corev1.Secret)) error
 		return err
 	}
 	secret, err := edit(ctx, r, operator.SecretName, blank, change)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.theirs = append(r.theirs, secret.ResourceVersion)
 	return err
 }
@@ -195,4 +199,19 @@ func carries(ctx context.Context, r *run) error {
 
 func follows(ctx context.Context, r *run) error {
 	return editRegistration(ctx, r, func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Policy = v1alpha1.RenewalFollow })
+}
+
+// sync replaces the gateway's manifests by what they were at first, as Argo CD does with Replace=true. It comes in the middle
+// of a call of the operator.
+func (r *run) sync() {
+	ctx := context.Background()
+	err := r.editSecret(ctx, func(s *corev1.Secret) { s.Data = operator.RegistrationSecret(r.namespace, r.gateway.File).Data })
+	if err == nil {
+		err = r.editDeployment(ctx, func(d *appsv1.Deployment) {
+			d.Spec.Template = operator.Deployment(r.namespace, operator.GatewayName, operator.SecretName, 2).Spec.Template
+		})
+	}
+	if err != nil {
+		r.spoil(fmt.Errorf("replacing the manifests: %w", err))
+	}
 }

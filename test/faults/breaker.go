@@ -86,7 +86,7 @@ func (b *breaker) Wrap(by Party, next http.RoundTripper) http.RoundTripper {
 		default:
 			b.strike(Fault{call, way})
 		}
-		if way == ThenDies && by != Operator {
+		if way == Synced || way == ThenDies && by != Operator {
 			return response, nil // The answer is another's, who lives.
 		}
 		_ = response.Body.Close()

@@ -22,6 +22,8 @@ func (r *run) strike(f Fault) {
 		r.deletePod()
 	case NodeDies:
 		r.killNode()
+	case Synced:
+		r.sync()
 	default:
 	}
 }

@@ -13,19 +13,19 @@ func choose(story faults.Story, calls []faults.Call, seed uint64) [][]faults.Fau
 	all := os.Getenv("FAULTS") == "all"
 	var plans [][]faults.Fault
 	for i, c := range calls {
-		for j, w := range faults.Ways(story.Runner, c) {
+		for j, w := range faults.Ways(story, c) {
 			if all || (uint64(i+j)+seed)%story.Days == 0 {
 				plans = append(plans, []faults.Fault{{Call: c, Way: w}})
 			}
 		}
 	}
 	if all {
-		plans = append(plans, pairs(story.Runner, calls, seed)...)
+		plans = append(plans, pairs(story, calls, seed)...)
 	}
 	return plans
 }
 
-func pairs(runner faults.Runner, calls []faults.Call, seed uint64) [][]faults.Fault {
+func pairs(story faults.Story, calls []faults.Call, seed uint64) [][]faults.Fault {
 	n := 40
 	if s := os.Getenv("FAULTS_PAIRS"); s != "" {
 		n, _ = strconv.Atoi(s)
@@ -33,7 +33,7 @@ func pairs(runner faults.Runner, calls []faults.Call, seed uint64) [][]faults.Fa
 	random := rand.New(rand.NewPCG(seed, seed))
 	pick := func() faults.Fault {
 		call := calls[random.IntN(len(calls))]
-		ways := faults.Ways(runner, call)
+		ways := faults.Ways(story, call)
 		return faults.Fault{Call: call, Way: ways[random.IntN(len(ways))]}
 	}
 	var plans [][]faults.Fault

@@ -14,6 +14,8 @@ func (r *run) injectPlatform(faults []Fault) {
 			fault.Kind = simulator.DropBefore
 		case f.Way == ThenDies && r.story.Runner == Jobs:
 			fault.Kind = "" // flexctl lives, and gets its answer.
+		case f.Way == Synced:
+			fault.Kind = ""
 		}
 		fault.Hook = func() {
 			r.breaker.met(f)

@@ -133,6 +133,16 @@ func settled(which func(sight) string) func(sight) bool {
 	}
 }
 
+// upToDate says the same where rollouts may have been taken back: that all pods were made for the newest registration, or
+// after it was published.
+func upToDate(s sight) bool {
+	return s.newest != "" && tells(string(renewal.Scheduled))(s) && s.record.Intent == nil && s.record.Revert.Since.IsZero() &&
+		s.published.Fingerprint == s.newest && s.record.Rollout.Fingerprint == s.newest && meta.IsStatusConditionTrue(s.status.Conditions, v1alpha1.ConditionRolledOut) &&
+		len(s.pods) == 2 && !slices.ContainsFunc(s.pods, func(p corev1.Pod) bool {
+		return notReady(p) || p.Annotations[v1alpha1.AnnotationRegistration] != s.record.Rollout.Annotation() && p.CreationTimestamp.Time.Before(s.record.Rollout.Published)
+	})
+}
+
 // held says that the operator has begun a rollout, which waits until somebody resumes it. Whether Ready tells that already
 // makes no difference.
 func held(s sight) bool {

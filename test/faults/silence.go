@@ -12,6 +12,9 @@ import (
 // also when an hour passes on its clock. As many hours as there were faults, and one more, let through what those have put
 // off.
 func (r *run) checkSilence(ctx context.Context, faults int) error {
+	if r.story.synced {
+		faults += 2 // A sync can come after the end, and be followed by a rollout.
+	}
 	for hour := range faults + 2 {
 		if err := poll(ctx, func() (bool, error) { return !r.busy(), nil }); err != nil {
 			return fmt.Errorf("P5: a Job or a rollout goes on although everything is done: %w", err)

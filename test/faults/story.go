@@ -20,6 +20,8 @@ type Story struct {
 	// Loses says that the answers of the platform are also lost again and again.
 	Loses bool
 
+	// synced: calls are not broken, but somebody replaces everything by what it was at first.
+	synced bool
 	// deployed changes how the gateway is made; nil for nothing.
 	deployed func(*appsv1.Deployment)
 	// before happens undisturbed. The calls of what is told are broken.
@@ -73,6 +75,11 @@ func Stories() []Story {
 			told:   []chapter{{does: pinsPrevious, ends: settled(previous)}, {does: unpins, ends: settled(newest)}},
 		},
 		failureStory(),
+		{
+			// A GitOps controller replaces the manifests, wherever the operator is.
+			Name: "sync", Runner: Exec, Days: 4, synced: true, rollouts: [2]int{1, 4},
+			told: []chapter{{does: registers(nil), ends: upToDate}},
+		},
 		{
 			// A person approves after a while.
 			Name: "manual", Runner: Exec, Days: 30, rollouts: [2]int{1, 1},

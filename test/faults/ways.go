@@ -12,6 +12,7 @@ const (
 	AnswerLost  Way = "takes effect, but the answer is lost"
 	PodDeleted  Way = "takes effect, then the pod is deleted"
 	NodeDies    Way = "takes effect, then the pod's node dies"
+	Synced      Way = "takes effect, then a GitOps sync replaces everything by what is in Git"
 )
 
 // Fault is one broken call.
@@ -24,7 +25,11 @@ func (f Fault) String() string { return fmt.Sprintf("%s: %s", f.Call, f.Way) }
 
 // Ways are those in which a call can be broken. The start of a container can't fail, and its answer is nobody's; there
 // the pod is killed before the container runs.
-func Ways(runner Runner, c Call) []Way {
+func Ways(story Story, c Call) []Way {
+	if story.synced {
+		return []Way{Synced}
+	}
+	runner := story.Runner
 	ways := []Way{FailsBefore, ThenDies, AnswerLost}
 	switch {
 	case c.isStart():
