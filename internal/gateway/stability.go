@@ -30,7 +30,7 @@ func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle ti
 		p.Down = p.Down || up.IsZero()
 		// The node's clock may be ahead of the Deployment controller's.
 		went := downAt.After(complete.Add(clockSkew)) && !downAt.After(complete.Add(settle+clockSkew))
-		if p.WasComplete && (up.IsZero() || went) && unstable.Reason == "" {
+		if p.WasComplete && (up.IsZero() && !downAt.IsZero() || went) && unstable.Reason == "" {
 			unstable = complaint(pod)
 			if unstable.Reason == "" {
 				unstable.Reason = "pod " + pod.Name + " was not ready for a while"
@@ -55,7 +55,7 @@ func completeSince(d *appsv1.Deployment) time.Time {
 }
 
 // podUp says since when the gateway's container in a pod runs and the pod is ready, zero where that is not so; and when
-// the container has ended, or the pod has ceased to be ready, for the last time.
+// the container has ended, or the pod has ceased to be ready, for the last time, zero where neither has happened.
 func podUp(pod *corev1.Pod, secret string) (since, downAt time.Time) {
 	own := mounting(&pod.Spec, secret)
 	running := own == nil // then only its readiness counts
@@ -79,7 +79,8 @@ func podUp(pod *corev1.Pod, secret string) (since, downAt time.Time) {
 	ready := pod.Status.Conditions[i]
 	changed := ready.LastTransitionTime.Time
 	if ready.Status != corev1.ConditionTrue {
-		if changed.After(downAt) {
+		// One that was never ready is so since the kubelet has seen it.
+		if pod.Status.StartTime != nil && changed.After(pod.Status.StartTime.Add(2*time.Second)) && changed.After(downAt) {
 			downAt = changed
 		}
 		return time.Time{}, downAt

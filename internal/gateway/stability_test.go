@@ -27,6 +27,7 @@ func TestStability(t *testing.T) {
 	annotations := map[string]string{v1alpha1.AnnotationRegistration: "f-1"}
 	pod := func(changes ...func(*corev1.Pod)) corev1.Pod {
 		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Annotations: annotations, CreationTimestamp: at(-5)}, Spec: *spec.DeepCopy(), Status: corev1.PodStatus{
+			StartTime:         ptr.To(at(-4)),
 			Conditions:        []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: at(-1)}},
 			ContainerStatuses: []corev1.ContainerStatus{{Name: "sidecar"}, {Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at(-3)}}}},
 		}}
@@ -80,9 +81,12 @@ func TestStability(t *testing.T) {
 		"crashed while it was rolled":       {pods: []corev1.Pod{pod(waiting)}, rolling: true, up: 99, down: true},
 		"the second crashed":                {pods: []corev1.Pod{pod(), pod(waiting)}, up: -1, down: true, unstable: "exit code 1"},
 		"added by an autoscaler, not ready": {pods: []corev1.Pod{pod(), pod(created(30), notReady)}, up: -1},
-		"being deleted":                     {pods: []corev1.Pod{pod(), pod(notReady, func(p *corev1.Pod) { p.DeletionTimestamp = ptr.To(at(5)) })}, up: -1},
-		"evicted":                           {pods: []corev1.Pod{pod(), pod(notReady, func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}, up: -1},
-		"of another revision":               {pods: []corev1.Pod{pod(), pod(notReady, func(p *corev1.Pod) { p.Annotations = nil })}, up: -1},
+		"added in the same second": {pods: []corev1.Pod{pod(), pod(created(0), notReady, func(p *corev1.Pod) {
+			p.Status.Conditions[0].LastTransitionTime, p.Status.StartTime = at(1), ptr.To(at(1))
+		})}, up: -1, down: true},
+		"being deleted":       {pods: []corev1.Pod{pod(), pod(notReady, func(p *corev1.Pod) { p.DeletionTimestamp = ptr.To(at(5)) })}, up: -1},
+		"evicted":             {pods: []corev1.Pod{pod(), pod(notReady, func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}, up: -1},
+		"of another revision": {pods: []corev1.Pod{pod(), pod(notReady, func(p *corev1.Pod) { p.Annotations = nil })}, up: -1},
 		"a sidecar crashed": {pods: []corev1.Pod{pod(func(p *corev1.Pod) {
 			p.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1, FinishedAt: at(20)}
 		})}, up: -1},
