@@ -362,7 +362,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		d.Spec.Paused = true
 		d.Spec.Template.Spec.NodeSelector = map[string]string{"no": "such-node"}
 		Expect(admin.Update(ctx, d)).To(Succeed())
-		unschedulable.create()
+		unschedulable.createSeen()
 		unschedulable.eventually(v1alpha1.ConditionReady, "True/JobPending")
 		Expect(unschedulable.message(v1alpha1.ConditionReady)).To(ContainSubstring("Unschedulable"))
 
@@ -401,10 +401,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		d.Spec.Paused = true
 		d.Spec.Template.Spec.Containers[0].Image = oldImage
 		Expect(admin.Update(ctx, d)).To(Succeed())
-		s.fr.Spec.Suspend = true // until the operator has seen the Deployment's change
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "False/Suspended")
-		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+		s.createSeen()
 		s.eventually(v1alpha1.ConditionReady, "False/FlexctlTooOld")
 		Expect(s.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("spec.flexctl.image"), ContainSubstring("unknown command")))
 

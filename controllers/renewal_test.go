@@ -64,6 +64,16 @@ func (s *scene) create() {
 	Expect(admin.Create(s.ctx, s.fr)).To(Succeed())
 }
 
+// createSeen creates the FlexRegistration, and lets the operator act when it has seen what was done to the Deployment just
+// before.
+func (s *scene) createSeen() {
+	GinkgoHelper()
+	s.fr.Spec.Suspend = true
+	s.create()
+	s.eventually(v1alpha1.ConditionReady, "False/Suspended")
+	s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = false })
+}
+
 func (s *scene) deployment(name string) *appsv1.Deployment {
 	GinkgoHelper()
 	d := &appsv1.Deployment{}
