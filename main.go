@@ -168,11 +168,8 @@ func run(arguments []string) error {
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger.WithName("client-go"))
 
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return err
-	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	scheme, err := newScheme()
+	if err != nil {
 		return err
 	}
 	config, err := ctrl.GetConfig()
@@ -245,6 +242,12 @@ func run(arguments []string) error {
 	}
 	logger.Info("starting", "version", version, "renewer", o.renewer)
 	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+// newScheme knows the types that the operator uses.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
 }
 
 // check says what is wrong with flags that are valid one by one.
@@ -330,8 +333,8 @@ func listUnmanaged([]string) error {
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	scheme, err := newScheme()
+	if err != nil {
 		return err
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme})

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
@@ -31,7 +30,6 @@ func (r *Reconciler) checkCredentials(ctx context.Context, o *observation) time.
 		o.credentialsValid = &metav1.Condition{Type: v1alpha1.ConditionCredentialsValid, Status: status, Reason: reason, Message: message}
 	}
 	if len(o.credentials.Data()) == 0 {
-		fr.Status.CredentialsCheck = nil
 		tell(metav1.ConditionUnknown, v1alpha1.ReasonNotChecked, "there are no credentials that could be checked")
 		return time.Time{}
 	}
@@ -50,7 +48,7 @@ func (r *Reconciler) checkCredentials(ctx context.Context, o *observation) time.
 		tell(metav1.ConditionUnknown, string(failed.Class), err.Error())
 		next = now.Add(max(uncertain, failed.RetryAfter))
 	}
-	fr.Status.CredentialsCheck = &v1alpha1.CredentialsCheck{Version: o.Credentials, NextTime: metav1.NewTime(next.Truncate(time.Second))}
+	o.credentialsCheck = &v1alpha1.CredentialsCheck{Version: o.Credentials, NextTime: metav1.NewTime(next.Truncate(time.Second))}
 	was := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionCredentialsValid)
 	if is := o.credentialsValid; is.Status == metav1.ConditionFalse && (was == nil || was.Status != is.Status) {
 		r.event(fr, corev1.EventTypeWarning, is.Reason, "CheckCredentials", "%s", bounded(is.Message))

@@ -62,7 +62,7 @@ func (r *Reconciler) observeFleet(ctx context.Context, o *observation) error {
 		}
 	}
 	slices.Sort(o.Fleet.Here)
-	if o.Fleet.Failed >= o.Fleet.Most {
+	if o.Fleet.Failing() {
 		o.Fleet.Last = r.claims.trial(client.ObjectKeyFromObject(o.flexRegistration), o.Fleet.Last, r.Clock.Now())
 	}
 	return nil

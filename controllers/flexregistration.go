@@ -140,16 +140,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		case refused != nil:
 			return ctrl.Result{}, r.fail(ctx, o, refused)
 		}
-		if err := r.report(ctx, o, d, o.flexRegistration.DeepCopy()); err != nil {
+		if err := r.report(ctx, o, d); err != nil {
 			return ctrl.Result{}, err
 		}
 		// What Anypoint says may take a minute, and nobody waits for it.
-		before := o.flexRegistration.DeepCopy()
 		if next := r.checkCredentials(ctx, o); !next.IsZero() && next.Before(d.At) {
 			d.At = next
 		}
-		if err := r.report(ctx, o, d, before); err != nil {
-			return ctrl.Result{}, err
+		if o.credentialsValid != nil {
+			if err := r.report(ctx, o, d); err != nil {
+				return ctrl.Result{}, err
+			}
 		}
 		r.failures.Delete(request.NamespacedName)
 		switch d.State {
@@ -215,7 +216,7 @@ func (r *Reconciler) fail(ctx context.Context, o *observation, err error) error 
 	}
 	d := renewal.Plan(o.Observation, r.Clock.Now())
 	d.Step, d.State, d.Message = renewal.StepWait, renewal.State(reason), err.Error()
-	if reportErr := r.report(ctx, o, d, o.flexRegistration.DeepCopy()); reportErr != nil {
+	if reportErr := r.report(ctx, o, d); reportErr != nil {
 		log.FromContext(ctx).Error(reportErr, "telling why a step failed")
 	}
 	return err

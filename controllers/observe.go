@@ -36,8 +36,10 @@ type observation struct {
 	leftovers        []client.Object
 	// publication is where the registration is published, if not in the gateway's Secret.
 	publication *gateway.Publication
-	// credentialsValid is the condition, where it was looked at.
+	// credentialsValid is the condition, where it was looked at, and credentialsCheck what it is about, where they were asked
+	// for.
 	credentialsValid *metav1.Condition
+	credentialsCheck *v1alpha1.CredentialsCheck
 	// generation is that of the spec that was looked at.
 	generation int64
 	// deploymentsRead says that Deployments were seen, and aren't just empty.

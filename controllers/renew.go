@@ -160,7 +160,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	}); err != nil {
 		return false, err
 	}
-	if err := r.report(ctx, o, d, o.flexRegistration.DeepCopy()); err != nil {
+	if err := r.report(ctx, o, d); err != nil {
 		// A renewal matters more than its status.
 		log.FromContext(ctx).Error(err, "reporting that a renewal starts")
 	}

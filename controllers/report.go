@@ -20,10 +20,11 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// report writes the status, and tells an Event where Ready has changed. Both are left alone where nothing has since before.
+// report writes the status, and tells an Event where Ready has changed. Both are left alone where nothing has.
 // The Event goes first: one that is told twice after a crash is better than one that is never told.
-func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decision, before *v1alpha1.FlexRegistration) error {
+func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decision) error {
 	fr := o.flexRegistration
+	before := fr.DeepCopy()
 	r.project(o, d)
 	if equality.Semantic.DeepEqual(before.Status, fr.Status) {
 		return nil
@@ -107,6 +108,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
 	}
 	if o.credentialsValid != nil {
+		s.CredentialsCheck = o.credentialsCheck
 		all = append(all, *o.credentialsValid)
 	}
 	setConditions(fr, all, o.generation, now)

@@ -27,12 +27,29 @@ func Pods(ctx context.Context, r client.Reader, d *appsv1.Deployment) ([]corev1.
 	return pods.Items, nil
 }
 
+// gone says that a pod has ended, or is on its way out.
+func gone(pod *corev1.Pod) bool {
+	return !pod.DeletionTimestamp.IsZero() || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// madeBy says that the present template of a Deployment has made a pod.
+func madeBy(pod *corev1.Pod, d *appsv1.Deployment) bool {
+	return pod.Annotations[v1alpha1.AnnotationRegistration] == Annotation(d)
+}
+
+// condition of a pod; nil where there is none.
+func condition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
+	if i < 0 {
+		return nil
+	}
+	return &pod.Status.Conditions[i]
+}
+
 // PodProblem says what keeps a pod from starting, as far as the pod says so itself.
 func PodProblem(pod *corev1.Pod) string {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return fmt.Sprintf("its pod is not scheduled (%s): %s", c.Reason, Bounded(c.Message))
-		}
+	if c := condition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
+		return fmt.Sprintf("its pod is not scheduled (%s): %s", c.Reason, Bounded(c.Message))
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if w := status.State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
@@ -66,7 +83,7 @@ func Complaints(pods []corev1.Pod, d *appsv1.Deployment) Complaint {
 	var first Complaint
 	for i := range pods {
 		pod := &pods[i]
-		if !pod.DeletionTimestamp.IsZero() || pod.Annotations[v1alpha1.AnnotationRegistration] != Annotation(d) {
+		if !pod.DeletionTimestamp.IsZero() || !madeBy(pod, d) {
 			continue
 		}
 		c := complaint(pod)
@@ -93,10 +110,8 @@ func complaint(pod *corev1.Pod) Complaint {
 	if problem := PodProblem(pod); problem != "" {
 		return Complaint{Reason: "pod " + pod.Name + ": " + problem}
 	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionFalse {
-			return Complaint{Reason: fmt.Sprintf("pod %s is not ready (%s): %s", pod.Name, c.Reason, Bounded(c.Message))}
-		}
+	if c := condition(pod, corev1.PodReady); c != nil && c.Status == corev1.ConditionFalse {
+		return Complaint{Reason: fmt.Sprintf("pod %s is not ready (%s): %s", pod.Name, c.Reason, Bounded(c.Message))}
 	}
 	return Complaint{}
 }

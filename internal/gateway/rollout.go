@@ -50,12 +50,18 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 		return p
 	}
 	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
-	for _, condition := range s.Conditions {
-		if condition.Type == appsv1.DeploymentProgressing && condition.Reason == "ProgressDeadlineExceeded" {
-			p.Failed = true
+	p.Failed = progressing(d).Reason == "ProgressDeadlineExceeded"
+	return p
+}
+
+// progressing is what the Deployment controller says of a rollout's progress; zero where it says nothing.
+func progressing(d *appsv1.Deployment) appsv1.DeploymentCondition {
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing {
+			return c
 		}
 	}
-	return p
+	return appsv1.DeploymentCondition{}
 }
 
 // Interrupts says why a rollout of the Deployment leaves the gateway without a pod that serves; "" if it doesn't.
@@ -113,10 +119,7 @@ func OldPods(pods []corev1.Pod, since, written time.Time) int {
 const clockSkew = 10 * time.Second
 
 func mayHoldOld(pod *corev1.Pod, since, written time.Time) bool {
-	switch {
-	case !pod.DeletionTimestamp.IsZero(), pod.Status.Phase == corev1.PodSucceeded, pod.Status.Phase == corev1.PodFailed:
-		return false
-	case !pod.CreationTimestamp.Time.Before(written.Add(newPodMargin)):
+	if gone(pod) || !pod.CreationTimestamp.Time.Before(written.Add(newPodMargin)) {
 		return false
 	}
 	// A container that does not run has read nothing, but may start on what is mounted already. Init containers have

@@ -7,7 +7,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -19,8 +18,7 @@ func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle ti
 	p.WasComplete = !complete.IsZero()
 	for i := range pods {
 		pod := &pods[i]
-		removed := !pod.DeletionTimestamp.IsZero() || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
-		if removed || pod.Annotations[v1alpha1.AnnotationRegistration] != Annotation(d) || p.WasComplete && pod.CreationTimestamp.After(complete) {
+		if gone(pod) || !madeBy(pod, d) || p.WasComplete && pod.CreationTimestamp.After(complete) {
 			continue
 		}
 		up, downAt := podUp(pod, secret)
@@ -43,13 +41,8 @@ func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle ti
 // completeSince is when Kubernetes saw the present rollout complete, by the clock of its Deployment controller; zero where
 // it has not yet. Pods that go down later don't change it.
 func completeSince(d *appsv1.Deployment) time.Time {
-	if d.Status.ObservedGeneration < d.Generation {
-		return time.Time{}
-	}
-	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentProgressing && c.Reason == "NewReplicaSetAvailable" {
-			return c.LastUpdateTime.Time
-		}
+	if c := progressing(d); c.Reason == "NewReplicaSetAvailable" && d.Status.ObservedGeneration >= d.Generation {
+		return c.LastUpdateTime.Time
 	}
 	return time.Time{}
 }
@@ -72,11 +65,10 @@ func podUp(pod *corev1.Pod, secret string) (since, downAt time.Time) {
 			}
 		}
 	}
-	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady })
-	if i < 0 {
+	ready := condition(pod, corev1.PodReady)
+	if ready == nil {
 		return time.Time{}, downAt
 	}
-	ready := pod.Status.Conditions[i]
 	changed := ready.LastTransitionTime.Time
 	if ready.Status != corev1.ConditionTrue {
 		// One that was never ready is so since the kubelet has seen it.

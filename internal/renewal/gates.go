@@ -44,12 +44,7 @@ func interrupted(o Observation, base Decision, now time.Time) *Decision {
 	return nil
 }
 
-func blocked(o Observation, _ Decision, _ time.Time) *Decision {
-	if o.Blocked == nil {
-		return nil
-	}
-	return wait(o.Blocked.State, "%s", o.Blocked.Message)
-}
+func blocked(o Observation, _ Decision, _ time.Time) *Decision { return found(o.Blocked) }
 
 // refused keeps credentials that were refused for another gateway from being tried for this one too.
 func refused(o Observation, base Decision, now time.Time) *Decision {
@@ -179,7 +174,7 @@ func noWindowInTime(o Observation, base Decision) *Decision {
 // with them is likely to be wrong here, too. One a day is let through, and what a person asks for.
 func paused(o Observation, base Decision, now time.Time) *Decision {
 	f, until := o.Fleet, o.Fleet.Last.Add(day)
-	if !base.Due || f.Most == 0 || f.Failed < f.Most || !waiting(until, now) || !now.Before(urgentFrom(o, base)) || o.Requested() {
+	if !base.Due || !f.Failing() || !waiting(until, now) || base.Urgent || o.Requested() {
 		return nil
 	}
 	limit := urgentFrom(o, base)
@@ -212,7 +207,7 @@ func due(o Observation, base Decision, now time.Time) *Decision {
 	}
 	d := do(StepRenew, Renewing, "renewing certificate %s, which expires at %s", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
 	open := o.WindowInvalid == nil && o.Windows.Next(now, rolloutTime(o)).Equal(now)
-	if !o.Requested() && !open && !now.Before(urgentFrom(o, base)) {
+	if !o.Requested() && !open && base.Urgent {
 		d.Message += "; this is urgent, so that no window is waited for"
 	}
 	return d

@@ -91,6 +91,9 @@ type Fleet struct {
 	Last time.Time
 }
 
+// Failing says that so many have failed that renewals pause.
+func (f Fleet) Failing() bool { return f.Most > 0 && f.Failed >= f.Most }
+
 // Requested says whether a person asked for a renewal that has not succeeded yet.
 func (o Observation) Requested() bool {
 	return o.RenewRequest != "" && o.RenewRequest != o.Record.HandledRequest

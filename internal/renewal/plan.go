@@ -170,21 +170,19 @@ func do(step Step, state State, format string, args ...any) *Decision {
 	return &Decision{Step: step, State: state, Message: fmt.Sprintf(format, args...)}
 }
 
+// found waits because of a finding; nil where there is none.
+func found(f *Finding) *Decision {
+	if f == nil {
+		return nil
+	}
+	return wait(f.State, "%s", f.Message)
+}
+
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func unreadable(o Observation, _ Decision, _ time.Time) *Decision {
-	if o.Unreadable == nil {
-		return nil
-	}
-	return wait(o.Unreadable.State, "%s", o.Unreadable.Message)
-}
+func unreadable(o Observation, _ Decision, _ time.Time) *Decision { return found(o.Unreadable) }
 
-func excluded(o Observation, _ Decision, _ time.Time) *Decision {
-	if o.Excluded == nil {
-		return nil
-	}
-	return wait(o.Excluded.State, "%s", o.Excluded.Message)
-}
+func excluded(o Observation, _ Decision, _ time.Time) *Decision { return found(o.Excluded) }
 
 func suspended(o Observation, base Decision, _ time.Time) *Decision {
 	if !o.Suspended {
@@ -226,8 +224,8 @@ func unpublished(o Observation, base Decision, now time.Time) *Decision {
 	if !o.Unpublished() {
 		return nil
 	}
-	found := o.Certificate.Fingerprint
-	if d := noted(o); d != nil && found != o.Record.Newest.Fingerprint && found != o.Record.Previous.Fingerprint {
+	there := o.Certificate.Fingerprint
+	if d := noted(o); d != nil && there != o.Record.Newest.Fingerprint && there != o.Record.Previous.Fingerprint {
 		return d // Nobody has recorded it.
 	}
 	switch {
@@ -236,7 +234,7 @@ func unpublished(o Observation, base Decision, now time.Time) *Decision {
 	case o.External:
 		return awaited(o, base, now)
 	case o.Unwritable != nil:
-		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
+		return found(o.Unwritable)
 	default:
 		return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Desired().SerialNumber)
 	}
@@ -251,18 +249,19 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if o.Standing != Older {
 		return nil
 	}
-	if d := noted(o); d != nil && (o.External || o.Follow) {
-		return d
+	if o.External || o.Follow {
+		if d := noted(o); d != nil {
+			return d
+		}
 	}
-	if o.External && !o.Follow {
-		return awaited(o, base, now)
-	}
-	if o.Follow {
+	switch {
+	case o.Follow:
 		return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s), which is older than %s (expires %s), which was there before; it is not restored, since spec.renewal.policy is Follow: have it put back by whoever writes the Secret",
 			o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter))
-	}
-	if o.Unwritable != nil {
-		return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
+	case o.External:
+		return awaited(o, base, now)
+	case o.Unwritable != nil:
+		return found(o.Unwritable)
 	}
 	v := o.Record.Revert
 	again := v.Last.Add(day)

@@ -12,11 +12,10 @@ func observing(o Observation, base Decision, _ time.Time) *Decision {
 	case !o.ObserveOnly:
 		return nil
 	case o.Excluded != nil:
-		return wait(o.Excluded.State, "%s", o.Excluded.Message)
+		return found(o.Excluded)
 	case o.Blocked != nil:
-		return wait(o.Blocked.State, "%s", o.Blocked.Message)
-	}
-	if base.Due {
+		return found(o.Blocked)
+	case base.Due:
 		return wait(Observing, "a renewal is due, but the operator runs with --observe-only: it neither renews nor rolls anything")
 	}
 	return wait(Observing, "a renewal will be due at %s; the operator runs with --observe-only, so it only watches", stamp(base.RenewalTime))
@@ -71,20 +70,25 @@ func republished(o Observation, _ Decision, _ time.Time) *Decision {
 	if !o.External || o.Follow || o.Publication == "" || o.Publication == o.Record.Desired().Fingerprint || o.Unwritable != nil {
 		return nil
 	}
+	return publishes(o)
+}
+
+func publishes(o Observation) *Decision {
 	return do(StepPublish, Renewing, "publishing certificate %s to the Secret of spec.publish.secretRef", o.Record.Desired().SerialNumber)
 }
 
 // awaited publishes what is desired for somebody else to carry to the source of the gateway's Secret, and waits until it
 // arrives there.
 func awaited(o Observation, base Decision, now time.Time) *Decision {
-	if o.Publication != o.Record.Desired().Fingerprint {
-		if o.Unwritable != nil {
-			return wait(o.Unwritable.State, "%s", o.Unwritable.Message)
-		}
-		return do(StepPublish, Renewing, "publishing certificate %s to the Secret of spec.publish.secretRef", o.Record.Desired().SerialNumber)
+	desired := o.Record.Desired()
+	switch published := o.Publication == desired.Fingerprint; {
+	case !published && o.Unwritable != nil:
+		return found(o.Unwritable)
+	case !published:
+		return publishes(o)
 	}
 	d := wait(AwaitingSync, "certificate %s (expires %s) is published to the Secret of spec.publish.secretRef, and the gateway's Secret still holds %s (expires %s): carry it to the source that the gateway's Secret is made from; it is rolled as soon as it arrives",
-		o.Record.Desired().SerialNumber, stamp(o.Record.Desired().NotAfter), o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+		desired.SerialNumber, stamp(desired.NotAfter), o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
 	if urgent := urgentFrom(o, base); now.Before(urgent) {
 		d.At = urgent
 	}
