@@ -53,6 +53,18 @@ var _ = Describe("A fleet", Ordered, func() {
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	}
 
+	// pausing has two rollouts fail in a row, of which it returns the last, and a renewal wait because of that.
+	pausing := func(ctx context.Context) (failed, waiting *scene) {
+		GinkgoHelper()
+		succeeding(ctx)
+		failing(ctx)
+		failed = failing(ctx)
+		waiting = newScene(ctx, 10*day)
+		waiting.create()
+		waiting.eventually(v1alpha1.ConditionReady, "True/FleetPaused")
+		return failed, waiting
+	}
+
 	It("renews no more but what is urgent, or asked for, after two rollouts have failed, until one succeeds", func(ctx context.Context) {
 		succeeding(ctx)
 		first := failing(ctx)
@@ -85,12 +97,7 @@ var _ = Describe("A fleet", Ordered, func() {
 	})
 
 	It("is not set going by a gateway that went back to what it had", func(ctx context.Context) {
-		succeeding(ctx)
-		failing(ctx)
-		back := failing(ctx)
-		s := newScene(ctx, 10*day)
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/FleetPaused")
+		back, s := pausing(ctx)
 		back.annotate(map[string]string{controlplane.PodAnnotation: ""})
 		before, err := registration.Parse(map[string][]byte{registration.DefaultKey: back.gateway.File}, registration.DefaultKey)
 		Expect(err).NotTo(HaveOccurred())
@@ -100,12 +107,7 @@ var _ = Describe("A fleet", Ordered, func() {
 	})
 
 	It("does not count gateways that are suspended", func(ctx context.Context) {
-		succeeding(ctx)
-		failing(ctx)
-		known := failing(ctx)
-		s := newScene(ctx, 10*day)
-		s.create()
-		s.eventually(v1alpha1.ConditionReady, "True/FleetPaused")
+		known, s := pausing(ctx)
 		known.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})

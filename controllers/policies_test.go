@@ -173,6 +173,17 @@ var _ = Describe("Policy External", func() {
 		return r.Certificate()
 	}
 
+	// publishedScene has a renewed registration published for somebody to carry.
+	elsewhere := v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
+	publishedScene := func(ctx context.Context) *externalSecrets {
+		GinkgoHelper()
+		e := externalScene(ctx)
+		e.fr.Spec.Publish = *elsewhere.DeepCopy()
+		e.create()
+		e.eventually(v1alpha1.ConditionReady, "True/AwaitingSync")
+		return e
+	}
+
 	It("recognises that another controller makes the Secret before anything is renewed, and what to do about it", func(ctx context.Context) {
 		e := externalScene(ctx)
 		e.create()
@@ -182,10 +193,7 @@ var _ = Describe("Policy External", func() {
 	})
 
 	It("publishes for somebody to carry, never writes the gateway's Secret, and rolls what arrives", func(ctx context.Context) {
-		e := externalScene(ctx)
-		e.fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
-		e.create()
-		e.eventually(v1alpha1.ConditionReady, "True/AwaitingSync")
+		e := publishedScene(ctx)
 		renewed := published(e)
 		Expect(renewed).NotTo(Equal(e.certificate()))
 		Expect(e.secret("renewed").Labels).To(HaveLen(1), "nothing that a GitOps controller would prune it for")
@@ -229,10 +237,7 @@ var _ = Describe("Policy External", func() {
 	})
 
 	It("publishes no registration that is not desired any more", func(ctx context.Context) {
-		e := externalScene(ctx)
-		e.fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
-		e.create()
-		e.eventually(v1alpha1.ConditionReady, "True/AwaitingSync")
+		e := publishedScene(ctx)
 		By("registering the gateway anew at its source")
 		anew, err := platform.Register("anew", 400*day)
 		Expect(err).NotTo(HaveOccurred())
@@ -243,10 +248,7 @@ var _ = Describe("Policy External", func() {
 	})
 
 	It("does not mix up two gateways that name one Secret", func(ctx context.Context) {
-		e := externalScene(ctx)
-		e.fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
-		e.create()
-		e.eventually(v1alpha1.ConditionReady, "True/AwaitingSync")
+		e := publishedScene(ctx)
 		theirs := published(e)
 		other, err := platform.Register("other", 10*day)
 		Expect(err).NotTo(HaveOccurred())
@@ -273,7 +275,7 @@ var _ = Describe("Policy External", func() {
 	It("touches no Secret that is somebody else's", func(ctx context.Context) {
 		e := externalScene(ctx)
 		Expect(admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "renewed"}, Data: map[string][]byte{"password": []byte("x")}})).To(Succeed())
-		e.fr.Spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: "renewed"}}
+		e.fr.Spec.Publish = *elsewhere.DeepCopy()
 		e.create()
 		e.eventually(v1alpha1.ConditionReady, "False/PublicationRefused")
 		e.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Publish.SecretRef.Name = operator.SecretName })

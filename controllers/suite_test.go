@@ -3,8 +3,6 @@ package controllers_test
 import (
 	"context"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +27,7 @@ var (
 	platform *simulator.Platform
 	clk      *clocktesting.FakeClock
 	running  *operator.Operator
-	logs     = &logBuffer{}
+	logs     = &operator.Log{}
 
 	operatorOptions operator.Options
 
@@ -62,23 +60,14 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(platform.Close()).To(Succeed()) })
 	appID, appSecret = platform.AddConnectedApp()
-	directory := GinkgoT().TempDir()
-	flexctl, err := simulator.BuildFlexctl(directory)
+	operatorOptions, err = operator.Simulated(GinkgoT(), platform, user, clk, logs)
 	Expect(err).NotTo(HaveOccurred())
-	ca := filepath.Join(directory, "ca.crt")
-	Expect(platform.WriteCA(ca)).To(Succeed())
-	GinkgoT().Setenv("SSL_CERT_FILE", ca)
-
-	operatorOptions = operator.Options{
-		Config: user, Clock: clk, AnypointHosts: []string{platform.Host()}, Log: logs,
-		Renewer: &anypoint.Exec{Flexctl: flexctl, Hosts: []string{platform.Host()}, Directory: directory},
-	}
 	running, err = operator.Start(operatorOptions)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() {
 		Expect(running.Stop()).To(Succeed())
 		Expect(logs.String()).NotTo(Or(ContainSubstring(appSecret), ContainSubstring("PRIVATE KEY")), "a secret is in the operator's log")
-		left, err := filepath.Glob(filepath.Join(directory, "flex-registration-operator-*"))
+		left, err := filepath.Glob(filepath.Join(operatorOptions.Renewer.(*anypoint.Exec).Directory, "flex-registration-operator-*"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(left).To(BeEmpty(), "a private directory was left behind")
 	})
@@ -87,29 +76,6 @@ var _ = BeforeSuite(func(ctx context.Context) {
 var _ = AfterEach(func() {
 	platform.ClearFaults()
 	if CurrentSpecReport().Failed() {
-		GinkgoWriter.Println("the operator's log:\n" + logs.tail(12000))
+		GinkgoWriter.Println("the operator's log:\n" + logs.Tail(12000))
 	}
 })
-
-// logBuffer keeps what the operator logs.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-func (b *logBuffer) tail(n int) string {
-	s := b.String()
-	return s[max(0, len(s)-n):]
-}

@@ -8,34 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	. "github.com/onsi/gomega"
 
-	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/registration"
+	"github.com/flexops/flex-registration-operator/test/registrations"
 )
-
-// registered is a registration of a gateway on a platform that is gone.
-func registered(t testing.TB) *registration.Registration {
-	t.Helper()
-	platform, err := simulator.Start(simulator.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer platform.Close() //nolint:errcheck // Nobody has asked it anything.
-	gateway, err := platform.Register("ingress", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := registration.Parse(map[string][]byte{registration.DefaultKey: gateway.File}, registration.DefaultKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 // mounted makes of an attempt's Secret what a container finds.
 func mounted(t testing.TB, data map[string][]byte) string {
@@ -50,7 +30,7 @@ func mounted(t testing.TB, data map[string][]byte) string {
 }
 
 func TestAttemptTravels(t *testing.T) {
-	old := registered(t)
+	old := registrations.New(t)
 	app := parseCredentials(t, "client-id", testID, "client-secret", testSecret)
 	for name, a := range map[string]Attempt{
 		"app":          {Registration: old, Credentials: app, Network: Network{Proxy: map[string]string{}}},
@@ -64,7 +44,7 @@ func TestAttemptTravels(t *testing.T) {
 }
 
 func TestAttemptsTravelWhateverIsInThem(t *testing.T) {
-	old := registered(t)
+	old := registrations.New(t)
 	random := rand.New(rand.NewPCG(1, 1))
 	text := func() string {
 		runes := make([]rune, 1+random.IntN(40))
@@ -105,7 +85,7 @@ func expectTravels(t *testing.T, a Attempt) {
 // What stands in the Secret beside the attempt is nothing to flexctl.
 func TestAttemptTakesNothingElse(t *testing.T) {
 	g := NewWithT(t)
-	data := Attempt{Registration: registered(t), Credentials: parseCredentials(t, "client-id", "a", "client-secret", "b")}.Data()
+	data := Attempt{Registration: registrations.New(t), Credentials: parseCredentials(t, "client-id", "a", "client-secret", "b")}.Data()
 	for _, name := range []string{"LD_PRELOAD", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "ALL_PROXY"} {
 		data[name] = []byte("/somewhere")
 	}
@@ -116,7 +96,7 @@ func TestAttemptTakesNothingElse(t *testing.T) {
 }
 
 func TestAttemptThatIsNotThere(t *testing.T) {
-	whole := Attempt{Registration: registered(t), Credentials: parseCredentials(t, "client-id", testID, "client-secret", testSecret)}
+	whole := Attempt{Registration: registrations.New(t), Credentials: parseCredentials(t, "client-id", testID, "client-secret", testSecret)}
 	for name, c := range map[string]struct {
 		change func(map[string][]byte)
 		want   string

@@ -2,9 +2,6 @@ package faults
 
 import (
 	"context"
-	"io"
-	"strings"
-	"sync"
 	"time"
 )
 
@@ -27,24 +24,3 @@ func pollEvery(ctx context.Context, interval time.Duration, done func() (bool, e
 		}
 	}
 }
-
-type safeBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-var _ io.Writer = &safeBuffer{}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }

@@ -57,7 +57,7 @@ type run struct {
 	turned    time.Time // when the present chapter began
 	breaker   *breaker
 	options   operator.Options
-	log       *safeBuffer
+	log       *operator.Log
 	secrets   []string
 	restarts  int
 	// theirs are the versions of the gateway's Secret that somebody else has written, edits how often people had the pods
@@ -125,7 +125,7 @@ func (b *Bench) Tell(ctx context.Context, story Story, namespace string, platfor
 func (b *Bench) newRun(story Story, namespace string, platform *simulator.Platform) *run {
 	began := time.Now().Add(time.Minute).Truncate(time.Minute).Add(operator.Ahead)
 	r := &run{
-		bench: b, story: story, namespace: namespace, platform: platform, log: &safeBuffer{},
+		bench: b, story: story, namespace: namespace, platform: platform, log: &operator.Log{},
 		began: began, clock: clocktesting.NewFakeClock(began),
 		recordedAt: map[string]time.Time{}, handedOverAt: map[string]time.Time{}, rolledAt: map[int64]time.Time{},
 		deadPods: map[string]bool{}, jobs: map[string]batchv1.Job{}, jobPods: map[string]corev1.Pod{}, allPods: map[string]corev1.Pod{},
@@ -182,7 +182,7 @@ func (r *run) end(ctx context.Context, err error) error {
 		err = errors.Join(err, fmt.Errorf("stopping the operator: %w", stopErr))
 	}
 	if err != nil {
-		err = fmt.Errorf("%w\nthe operator's log:\n%s", err, tail(r.log.String(), 4000))
+		err = fmt.Errorf("%w\nthe operator's log:\n%s", err, r.log.Tail(4000))
 	}
 	for _, object := range []client.Object{r.flexRegistration(), operator.Namespace(r.namespace)} {
 		err = errors.Join(err, client.IgnoreNotFound(r.bench.Admin.Delete(ctx, object)))

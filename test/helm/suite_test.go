@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
-	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/operator"
 )
@@ -30,7 +28,7 @@ var (
 	platform *simulator.Platform
 	clk      *clocktesting.FakeClock
 	running  *operator.Operator
-	logs     = &logBuffer{}
+	logs     = &operator.Log{}
 
 	operatorOptions operator.Options
 
@@ -65,17 +63,8 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(platform.Close()).To(Succeed()) })
 	appID, appSecret = platform.AddConnectedApp()
-	directory := GinkgoT().TempDir()
-	flexctl, err := simulator.BuildFlexctl(directory)
+	operatorOptions, err = operator.Simulated(GinkgoT(), platform, user, clk, logs)
 	Expect(err).NotTo(HaveOccurred())
-	ca := filepath.Join(directory, "ca.crt")
-	Expect(platform.WriteCA(ca)).To(Succeed())
-	GinkgoT().Setenv("SSL_CERT_FILE", ca)
-
-	operatorOptions = operator.Options{
-		Config: user, Clock: clk, AnypointHosts: []string{platform.Host()}, Log: logs,
-		Renewer: &anypoint.Exec{Flexctl: flexctl, Hosts: []string{platform.Host()}, Directory: directory},
-	}
 	running, err = operator.Start(operatorOptions)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(running.Stop()).To(Succeed()) })
@@ -83,28 +72,14 @@ var _ = BeforeSuite(func(ctx context.Context) {
 
 var _ = AfterEach(func() {
 	if CurrentSpecReport().Failed() {
-		GinkgoWriter.Println("the operator's log:\n" + logs.of(namespace()))
+		GinkgoWriter.Println("the operator's log:\n" + logged(namespace()))
 	}
 })
 
-// logBuffer keeps what the operator logs.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-// of returns the lines about a namespace.
-func (b *logBuffer) of(namespace string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// logged are the lines of the operator's log about a namespace.
+func logged(namespace string) string {
 	var found strings.Builder
-	for line := range strings.Lines(b.text.String()) {
+	for line := range strings.Lines(logs.String()) {
 		if strings.Contains(line, strconv.Quote(namespace)) {
 			found.WriteString(line)
 		}

@@ -13,7 +13,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
-	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
@@ -66,25 +65,6 @@ func credentials(t testing.TB) anypoint.Credentials {
 		t.Fatal(err)
 	}
 	return c
-}
-
-// registered is a registration, as a platform gives it.
-func registered(t testing.TB) *registration.Registration {
-	t.Helper()
-	platform, err := simulator.Start(simulator.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer platform.Close() //nolint:errcheck // Nobody has asked it anything.
-	g, err := platform.Register("ingress", time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := registration.Parse(map[string][]byte{registration.DefaultKey: g.File}, registration.DefaultKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // made is the attempt's Job.

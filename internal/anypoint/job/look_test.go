@@ -21,6 +21,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/registration"
+	"github.com/flexops/flex-registration-operator/test/registrations"
 )
 
 // seenCase is what is seen of an attempt, and what comes of it.
@@ -45,7 +46,7 @@ const (
 )
 
 func TestLook(t *testing.T) {
-	old := registered(t)
+	old := registrations.New(t)
 	renewed := string(old.Marshal())
 	failed := ended(batchv1.JobFailed, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
 	late := ended(batchv1.JobFailed, "DeadlineExceeded", "Job was active longer than specified deadline")
