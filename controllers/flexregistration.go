@@ -57,9 +57,10 @@ type Reconciler struct {
 	MaxFailedRollouts int
 	// ObserveOnly: nothing is written but status.
 	ObserveOnly bool
-	// Platform checks credentials, each after an interval, and when they have changed; nil where they are not checked.
-	Platform                 *platform.Client
-	CredentialsCheckInterval time.Duration
+	// Platform asks Anypoint what checks want to know, once in an interval and where something has changed; nil for no
+	// checks.
+	Platform      *platform.Client
+	CheckInterval time.Duration
 
 	claims    *claims
 	recalling sync.Mutex
@@ -144,10 +145,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			return ctrl.Result{}, err
 		}
 		// What Anypoint says may take a minute, and nobody waits for it.
-		if next := r.checkCredentials(ctx, o); !next.IsZero() && next.Before(d.At) {
+		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
 			d.At = next
 		}
-		if o.credentialsValid != nil {
+		if len(o.answered) > 0 {
 			if err := r.report(ctx, o, d); err != nil {
 				return ctrl.Result{}, err
 			}

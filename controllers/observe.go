@@ -18,6 +18,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
@@ -36,12 +37,14 @@ type observation struct {
 	leftovers        []client.Object
 	// publication is where the registration is published, if not in the gateway's Secret.
 	publication *gateway.Publication
-	// credentialsValid is the condition, where it was looked at, and credentialsCheck what it is about, where they were asked
-	// for.
-	credentialsValid *metav1.Condition
-	credentialsCheck *v1alpha1.CredentialsCheck
-	// generation is that of the spec that was looked at.
+	// environment is where the gateway is on the platform; zero where that is not known.
+	environment platform.Environment
+	// answered are the checks, by condition, that were made in this reconcile, and rehearsal the request for them that was met.
+	answered  map[string]answered
+	rehearsal string
+	// generation is that of the spec that was looked at, and lookedAt when that was.
 	generation int64
+	lookedAt   time.Time
 	// deploymentsRead says that Deployments were seen, and aren't just empty.
 	deploymentsRead bool
 	// outdated says that so much time has passed since that everything must be looked at again.
@@ -51,7 +54,7 @@ type observation struct {
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
 // observation; an error says that something could not be read.
 func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
-	o := &observation{flexRegistration: fr, generation: fr.Generation, record: &gateway.Record{}, Observation: renewal.Observation{
+	o := &observation{flexRegistration: fr, generation: fr.Generation, lookedAt: r.Clock.Now(), record: &gateway.Record{}, Observation: renewal.Observation{
 		Suspended:      fr.Spec.Suspend,
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,
@@ -173,6 +176,7 @@ func (o *observation) see(secret *corev1.Secret, parsed *registration.Registrati
 	o.Certificate = renewal.Certificate(parsed.Certificate())
 	o.SecretChanged = gateway.Written(secret, o.gateway.Key)
 	o.Standing = standing(parsed, o.record)
+	o.environment = o.whereabouts()
 }
 
 // remember takes over a record that has been stored.

@@ -63,7 +63,8 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}
 	if o.Unreadable == nil && o.registration != nil {
-		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: bounded(o.registration.AnypointURL())}
+		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: bounded(o.registration.AnypointURL()),
+			OrganizationID: o.environment.OrganizationID, EnvironmentID: o.environment.ID}
 		s.Certificate = &v1alpha1.CertificateStatus{
 			SerialNumber: o.Certificate.SerialNumber, Fingerprint: o.Certificate.Fingerprint,
 			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),
@@ -107,10 +108,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		// Nothing is known to be wrong with it: it could not be looked at just now.
 		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
 	}
-	if o.credentialsValid != nil {
-		s.CredentialsCheck = o.credentialsCheck
-		all = append(all, *o.credentialsValid)
-	}
+	all = r.projectChecks(o, d, all)
 	setConditions(fr, all, o.generation, now)
 }
 

@@ -44,7 +44,7 @@ type Options struct {
 	AnypointHosts     []string
 	MaxFailedRollouts int
 	ObserveOnly       bool
-	// Platform, where set, checks credentials once a day.
+	// Platform, where set, is asked once a day whether credentials work, and what replicas run with; without, nothing is checked or rehearsed.
 	Platform *platform.Client
 	// Namespace, where set, is the only one that the operator watches.
 	Namespace string
@@ -96,6 +96,7 @@ func Start(o Options) (*Operator, error) {
 		})
 	})
 	config.QPS = -1
+	config.WarningHandlerWithContext = controllers.Warnings{WarningHandlerWithContext: rest.NoWarnings{}}
 	logger := zap.New(zap.WriteTo(o.Log), zap.UseDevMode(false), zap.StacktraceLevel(zapcore.DPanicLevel))
 	watched := controllers.CacheOptions()
 	if o.Namespace != "" {
@@ -127,7 +128,7 @@ func Start(o Options) (*Operator, error) {
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
 		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly,
-		Platform: o.Platform, CredentialsCheckInterval: 24 * time.Hour,
+		Platform: o.Platform, CheckInterval: 24 * time.Hour,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}

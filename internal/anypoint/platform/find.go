@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// directoryLifetime is for how long a listing of all gateways is used. It is only needed for gateways whose
-	// environment nobody knows yet.
+	// directoryLifetime is for how long a listing of all gateways is used for those that it has. It is only needed for
+	// gateways whose environment nobody knows yet.
 	directoryLifetime = time.Hour
-	// failureLifetime is for how long a listing that failed is not tried again, by none of those that wait for it.
-	failureLifetime = time.Minute
+	// missLifetime is for how long a listing that failed, or lacks a gateway, is not repeated for anybody.
+	missLifetime = time.Minute
 	// maxEnvironments bounds what is listed.
 	maxEnvironments = 100
 )
@@ -25,35 +25,34 @@ const (
 // directory is where the gateways of an organization are.
 type directory struct {
 	mu           sync.Mutex // held while it is being listed, so that who asks meanwhile gets that
-	until        time.Time
+	listed       time.Time
 	organization string
 	environments map[string]string // by gateway
 	// unlisted says why an environment could not be looked into, nil where all were.
 	unlisted error
-	// failure is why nothing could be listed, and holds for failureLifetime.
+	// failure is why nothing could be listed.
 	failure error
 }
 
 // Find tells in which environment of an organization a gateway is; "" stands for the credentials' own organization. It
-// lists the organization's environments and their gateways, once an hour for all that ask with these credentials. Business
+// lists the organization's environments and their gateways, once in a while for all that ask with these credentials. Business
 // groups are organizations of their own.
 func (a *Account) Find(ctx context.Context, organization, gatewayID string) (Environment, error) {
 	d := a.directory(organization)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now := a.client.clock.Now(); !now.Before(d.until) {
-		d.until = now.Add(directoryLifetime)
-		if d.failure = a.fill(ctx, organization, d); d.failure != nil {
-			d.until = now.Add(failureLifetime)
-		}
+	id, found := d.environments[gatewayID]
+	if age := a.client.clock.Since(d.listed); age >= directoryLifetime || !found && age >= missLifetime {
+		d.listed = a.client.clock.Now()
+		d.failure = a.fill(ctx, organization, d)
+		id, found = d.environments[gatewayID]
 	}
-	if d.failure != nil {
-		return Environment{}, d.failure
-	}
-	if id, found := d.environments[gatewayID]; found {
+	switch {
+	case found:
 		return Environment{OrganizationID: d.organization, ID: id}, nil
-	}
-	if d.unlisted != nil {
+	case d.failure != nil:
+		return Environment{}, d.failure
+	case d.unlisted != nil:
 		return Environment{}, d.unlisted
 	}
 	return Environment{}, &Error{Class: GatewayNotFound, Message: fmt.Sprintf("none of the environments of organization %s has the gateway: "+
