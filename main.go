@@ -224,11 +224,11 @@ func run(arguments []string) error {
 		}
 	}
 	reconciler.Client = mgr.GetClient()
-	reconciler.APIReader = mgr.GetAPIReader()
+	reconciler.Cache, reconciler.APIReader = mgr.GetCache(), mgr.GetAPIReader()
 	reconciler.Recorder = mgr.GetEventRecorder("flex-registration-operator")
 	reconciler.Clock = clock.RealClock{}
 	reconciler.AnypointHosts = o.anypointHosts
-	reconciler.Identity = hostname + "_" + uuid.NewString()
+	reconciler.Identity, reconciler.Version = hostname+"_"+uuid.NewString(), version
 	reconciler.MaxConcurrent, reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxConcurrent, o.maxFailedRollouts, o.observeOnly
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)

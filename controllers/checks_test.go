@@ -138,13 +138,13 @@ var _ = Describe("Checks", Ordered, func() {
 		first := newAskedScene(ctx, 300*day)
 		second := newAskedScene(ctx, 300*day)
 		clk.Step(2 * time.Hour) // The last listing is forgotten, and the token.
-		got, listed := tokens(), asked(simulator.CallMe, simulator.CallEnvironments, simulator.CallGateways)
+		got, listed := tokens(), asked(simulator.CallMe, simulator.CallEnvironments)
 		first.create()
 		second.create()
 		first.eventually(v1alpha1.ConditionCredentialsValid, "True/Accepted")
 		second.eventually(v1alpha1.ConditionCredentialsValid, "True/Accepted")
 		Expect(tokens()).To(Equal(got + 1))
-		Expect(asked(simulator.CallMe, simulator.CallEnvironments, simulator.CallGateways)).To(Equal(listed + 4))
+		Expect(asked(simulator.CallMe, simulator.CallEnvironments)).To(Equal(listed + 2))
 	})
 
 	It("are Unknown where the platform does not answer, and are repeated soon", func(ctx context.Context) {

@@ -131,7 +131,7 @@ func (r *Reconciler) observeGateway(ctx context.Context, o *observation) (err er
 func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) error {
 	g := o.gateway
 	secret := &corev1.Secret{}
-	if err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
+	if err := r.secrets.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
 		o.Unreadable = renewal.NewFinding(v1alpha1.ReasonSecretNotFound, "Secret %s, which holds the gateway's registration, does not exist in namespace %s: create it", g.SecretName, g.Namespace)
 		return nil
 	} else if err != nil {
@@ -210,7 +210,7 @@ func standing(current *registration.Registration, record *gateway.Record) renewa
 }
 
 func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
-	record, refused, err := gateway.LoadRecord(ctx, r.APIReader, o.gateway)
+	record, refused, err := gateway.LoadRecord(ctx, r.secrets, o.gateway)
 	if err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (r *Reconciler) observePublication(ctx context.Context, o *observation) err
 	if !o.External || o.Follow {
 		return nil
 	}
-	publication, refused, err := gateway.ReadPublication(ctx, r.APIReader, o.gateway, o.flexRegistration)
+	publication, refused, err := gateway.ReadPublication(ctx, r.secrets, o.gateway, o.flexRegistration)
 	if err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 		return nil
 	}
 	secret := &corev1.Secret{}
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
+	err := r.secrets.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
 		if o.Blocked == nil {
@@ -267,7 +267,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	case err != nil:
 		return fmt.Errorf("getting Secret %s/%s, which holds the Anypoint credentials: %w", o.gateway.Namespace, name, err)
 	}
-	o.Credentials = string(secret.UID) + "/" + secret.ResourceVersion
+	o.Credentials = version(secret)
 	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err == nil && operators(secret) {
 		o.credentials, err = anypoint.Credentials{}, errors.New("it is the operator's own")
 	}

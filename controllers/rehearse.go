@@ -41,8 +41,7 @@ func rehearsalVersion(o *observation) string {
 	of := []any{o.generation, o.Credentials, o.credentialsValid().Status, o.credentialsValid().Reason, o.expected().State,
 		o.Image, o.secret.UID, o.secret.Immutable, gateway.Generator(o.secret), gateway.Appliers(o.secret, o.gateway.Key)}
 	for i := range o.gateway.Deployments {
-		d := &o.gateway.Deployments[i]
-		of = append(of, d.UID, d.Spec.Template.Spec, gateway.Interrupts(d), gateway.Unguarded(d, o.gateway.SecretName))
+		of = append(of, shape(&o.gateway.Deployments[i], o.gateway.SecretName))
 	}
 	return digest(of...)
 }

@@ -26,6 +26,14 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 	fr := o.flexRegistration
 	before := fr.DeepCopy()
 	r.project(o, d)
+	if inspected := fr.Status.Inspected; before.Status.Inspected != "" {
+		// What others do to the Secrets is worth no write.
+		fr.Status.Inspected = before.Status.Inspected
+		if equality.Semantic.DeepEqual(before.Status, fr.Status) {
+			return nil
+		}
+		fr.Status.Inspected = inspected
+	}
 	if equality.Semantic.DeepEqual(before.Status, fr.Status) {
 		return nil
 	}
@@ -48,7 +56,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		}
 		return fmt.Errorf("writing the status of FlexRegistration %s/%s: %w", fr.Namespace, fr.Name, err)
 	}
-	r.written.Store(client.ObjectKeyFromObject(fr), fr.ResourceVersion)
+	r.written.Store(client.ObjectKeyFromObject(fr), fr.DeepCopy())
 	return nil
 }
 
@@ -59,6 +67,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	fr := o.flexRegistration
 	s := &fr.Status
 	s.ObservedGeneration = o.generation
+	s.Inspected = r.inspected(o, d)
 	if o.gateway != nil {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}

@@ -123,6 +123,15 @@ var _ = Describe("A week at rest", Ordered, func() {
 			Expect(kind).To(Or(Equal("GET"), Equal("dry run"), Equal("PATCH status")), "nothing is written but what the checks have found")
 		}
 		Expect(by["PATCH status"]).To(BeNumerically("~", 7*fleet, fleet), "one write for all checks of a day")
+
+		By("costing nothing for each at a restart")
+		before := len(platform.Requests())
+		logged := len(logs.String())
+		restart()
+		Eventually(func() string { return logs.String()[logged:] }).Should(ContainSubstring("Starting workers"))
+		Consistently(requests.reset).WithTimeout(2 * time.Second).Should(BeEmpty())
+		Expect(platform.Requests()).To(HaveLen(before))
+
 		for i := range all.Items {
 			Expect(admin.Delete(ctx, &all.Items[i])).To(Succeed())
 		}

@@ -61,6 +61,11 @@ type FlexRegistrationStatus struct {
 	// +optional
 	Checks []Check `json:"checks,omitempty"`
 
+	// inspected is a digest of what was looked at when the gateway was found to be at rest: of the versions (UID and
+	// resourceVersion) of its Secrets, among others. As long as it is the same, nothing is read.
+	// +optional
+	Inspected string `json:"inspected,omitempty"`
+
 	// rollout is the newest rollout that the operator asked for.
 	// +optional
 	Rollout *RolloutStatus `json:"rollout,omitempty"`

@@ -121,6 +121,7 @@ func Start(o Options) (*Operator, error) {
 	if err := (&controllers.Reconciler{
 		Jobs:          jobs,
 		Client:        mgr.GetClient(),
+		Cache:         mgr.GetCache(),
 		APIReader:     mgr.GetAPIReader(),
 		Recorder:      mgr.GetEventRecorder("flex-registration-operator"),
 		Renewer:       mortal{o.Renewer, op.killed},
