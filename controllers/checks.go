@@ -61,8 +61,8 @@ func (o *observation) uncheckable() *verdict {
 	switch {
 	case o.Unreadable != nil:
 		return unknown(v1alpha1.ReasonUnknown, "the registration can't be read")
-	case o.registration == nil:
-		return asItIs // It could not be looked at just now.
+	case !o.deploymentsRead:
+		return asItIs // Something could not be looked at just now.
 	case o.Suspended:
 		return unknown(v1alpha1.ReasonSuspended, "nothing is asked while spec.suspend is set")
 	default:
@@ -70,38 +70,57 @@ func (o *observation) uncheckable() *verdict {
 	}
 }
 
+// renewing says that a renewal is under way, or about to be: nothing is to get between its steps.
+func (o *observation) renewing(d renewal.Decision, now time.Time) bool {
+	intent := o.Record.Intent
+	return d.Step != renewal.StepWait || d.State == v1alpha1.ReasonQueued || d.State == renewal.Renewing || intent != nil && now.Before(intent.Until) || o.rolling(now)
+}
+
+// rolling says that the gateway's pods are being replaced.
+func (o *observation) rolling(now time.Time) bool {
+	rollout := renewal.RolloutState(o.Observation, now)
+	return rollout != nil && rollout.State == renewal.RollingOut
+}
+
 // checking says that checks are made for a FlexRegistration: who follows others needs none.
 func (r *Reconciler) checking(o *observation) bool { return r.Platform != nil && !o.Follow }
 
 // check makes the checks that are due, tells of those that have come to say False, and returns when the next is due; zero
-// where none will be.
+// where none will be, or the spec has changed since it was looked at. Others may take a minute to answer, so that only some
+// of the workers ask at a time.
 func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decision) (next time.Time) {
-	if !r.checking(o) {
+	fr, now := o.flexRegistration, r.Clock.Now()
+	if !r.checking(o) || fr.Generation != o.generation {
 		return time.Time{}
 	}
-	fr, now := o.flexRegistration, r.Clock.Now()
-	if asked := fr.Annotations[v1alpha1.AnnotationRehearse]; asked != fr.Status.LastHandledRehearsal && rehearsalHeld(o, d, now) != asItIs {
-		o.rehearsal = asked
+	if !r.askers.TryAcquire(1) {
+		return now.Add(turnCheck)
 	}
-	if o.rehearsal != "" {
-		r.forgetRefusal(o)
+	defer r.askers.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if o.rehearsalRequest != fr.Status.LastHandledRehearsal && rehearsalHeld(o, d, now) != asItIs {
+		o.rehearsal = o.rehearsalRequest
+	}
+	if o.rehearsal != "" && o.uncheckable() == nil {
+		r.askAnew(o)
 	}
 	o.answered = map[string]answered{}
 	for _, c := range checks {
 		if c.held(o, d, now) != nil {
 			continue
 		}
-		is := v1alpha1.Check{Type: c.condition, Version: c.version(o)}
+		is, changed := v1alpha1.Check{Type: c.condition, Version: c.version(o)}, true
 		if i := slices.IndexFunc(fr.Status.Checks, func(c v1alpha1.Check) bool { return c.Type == is.Type }); i >= 0 {
 			was := fr.Status.Checks[i]
-			is.NextTime = was.NextTime
-			if o.rehearsal != "" || was.Version != is.Version || !now.Before(was.NextTime.Time) {
+			is.NextTime, changed = was.NextTime, was.Version != is.Version
+			if o.rehearsal != "" || changed || !now.Before(was.NextTime.Time) {
 				is.NextTime = metav1.Time{}
 			}
 		}
 		if is.NextTime.IsZero() {
 			v := c.ask(r, ctx, o)
-			is.NextTime = metav1.NewTime(r.again(fr, c.condition, v, o.Jitter).Truncate(time.Second))
+			is.NextTime = metav1.NewTime(r.again(fr, c.condition, v, changed, o.Jitter).Truncate(time.Second))
 			o.answered[c.condition] = answered{v, is}
 			r.tell(fr, c.condition, v)
 		}
@@ -112,8 +131,9 @@ func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decisi
 	return next
 }
 
-// again is when to ask again.
-func (r *Reconciler) again(fr *v1alpha1.FlexRegistration, condition string, v verdict, jitter float64) time.Time {
+// again is when to ask again. What is not as it should be is asked for the later the longer that is so, since what is looked
+// at has changed.
+func (r *Reconciler) again(fr *v1alpha1.FlexRegistration, condition string, v verdict, changed bool, jitter float64) time.Time {
 	now := r.Clock.Now()
 	// A fleet that was made at once is not to ask at once, next time.
 	daily := r.CheckInterval + time.Duration(jitter*float64(r.CheckInterval)/10)
@@ -121,14 +141,14 @@ func (r *Reconciler) again(fr *v1alpha1.FlexRegistration, condition string, v ve
 		return now.Add(daily)
 	}
 	age := time.Duration(0)
-	if was := meta.FindStatusCondition(fr.Status.Conditions, condition); was != nil && was.Status == v.status {
+	if was := meta.FindStatusCondition(fr.Status.Conditions, condition); was != nil && was.Status == v.status && !changed {
 		age = now.Sub(was.LastTransitionTime.Time)
 	}
 	latest := v.latest
 	if latest == 0 {
 		latest = daily
 	}
-	return now.Add(min(max(age/4, v.soonest), latest))
+	return now.Add(min(max(age/4, v.soonest+time.Duration(jitter*float64(v.soonest)/2)), latest))
 }
 
 // tell tells an Event where a condition turns False.
@@ -138,33 +158,38 @@ func (r *Reconciler) tell(fr *v1alpha1.FlexRegistration, condition string, v ver
 	}
 }
 
-// projectChecks puts the conditions that checks have found into a status, and forgets of what nothing can be asked now.
-func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []metav1.Condition) []metav1.Condition {
-	s := &o.flexRegistration.Status
+// projectChecks puts the conditions that checks have found into a status, and forgets of what nothing can be asked now. It says
+// whether a check is still to be made.
+func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []metav1.Condition) (_ []metav1.Condition, pending bool) {
+	s, now := &o.flexRegistration.Status, r.Clock.Now()
 	if !r.checking(o) {
 		for _, c := range checks {
 			meta.RemoveStatusCondition(&s.Conditions, c.condition)
 		}
 		s.Checks = nil
-		return all
+		return all, false
 	}
 	if o.rehearsal != "" {
 		s.LastHandledRehearsal = o.rehearsal
 	}
 	for _, c := range checks {
 		forget := func(each v1alpha1.Check) bool { return each.Type == c.condition }
-		v := c.held(o, d, r.Clock.Now())
+		v := c.held(o, d, now)
 		if answer, is := o.answered[c.condition]; v == nil && is {
 			s.Checks = append(slices.DeleteFunc(slices.Clone(s.Checks), forget), answer.check)
 			v = &answer.verdict
-		} else if v != nil && v != asItIs {
+		} else if v == nil {
+			pending = pending || !slices.ContainsFunc(s.Checks, func(was v1alpha1.Check) bool {
+				return was.Type == c.condition && was.Version == c.version(o) && now.Before(was.NextTime.Time)
+			})
+		} else if v != asItIs {
 			s.Checks = slices.DeleteFunc(slices.Clone(s.Checks), forget)
 		}
 		if v != nil && v != asItIs {
 			all = append(all, metav1.Condition{Type: c.condition, Status: v.status, Reason: v.reason, Message: v.message})
 		}
 	}
-	return all
+	return all, pending
 }
 
 // failed is what is told where Anypoint does not answer what it was asked.

@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/hack/simulator"
@@ -69,6 +72,18 @@ func (s *scene) connect(others ...simulator.Replica) {
 	platform.SetReplicas(s.gateway.AgentID, others...)
 }
 
+// another is the FlexRegistration of one more gateway of the namespace, without a Deployment.
+func (s *scene) another(name string, remaining time.Duration) *v1alpha1.FlexRegistration {
+	GinkgoHelper()
+	g, err := platform.Register(name, remaining)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(admin.Create(s.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Data: map[string][]byte{"registration.yaml": g.File}})).To(Succeed())
+	fr := operator.FlexRegistration(s.namespace, name)
+	fr.Spec.TargetRef, fr.Spec.SecretRef = nil, &v1alpha1.SecretKeyReference{Name: name}
+	DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, fr)) })
+	return fr
+}
+
 // annotateSelf sets an annotation of the FlexRegistration.
 func (s *scene) annotateSelf(key, value string) {
 	GinkgoHelper()
@@ -81,7 +96,7 @@ func (s *scene) rehearse() {
 	value := strconv.FormatInt(clk.Now().UnixNano(), 36)
 	clk.Step(time.Second)
 	s.annotateSelf(v1alpha1.AnnotationRehearse, value)
-	Eventually(func() string { return s.status().LastHandledRehearsal }).Should(Equal(value))
+	Eventually(func() string { clk.Step(time.Second); return s.status().LastHandledRehearsal }).Should(Equal(value))
 }
 
 var _ = Describe("Checks", Ordered, func() {
@@ -157,7 +172,7 @@ var _ = Describe("Checks", Ordered, func() {
 		Eventually(func() string { clk.Step(time.Second); return s.condition(v1alpha1.ConditionCredentialsValid) }).Should(Equal("Unknown/PlatformUnavailable"))
 		s.eventually(v1alpha1.ConditionRehearsed, "Unknown/Incomplete")
 		platform.ClearFaults()
-		clk.Step(11 * time.Minute)
+		clk.Step(16 * time.Minute)
 		s.eventually(v1alpha1.ConditionCredentialsValid, "True/Accepted")
 		s.eventually(v1alpha1.ConditionPlatformVerified, "True/Verified")
 		s.eventually(v1alpha1.ConditionRehearsed, "True/Passed")
@@ -247,6 +262,68 @@ var _ = Describe("Checks", Ordered, func() {
 		s.rehearse()
 		s.eventually(v1alpha1.ConditionPlatformVerified, "Unknown/AwaitingReplicas")
 	})
+
+	It("ask soon after a rollout, however long nothing was known before", func(ctx context.Context) {
+		s := newAskedScene(ctx, 300*day)
+		s.create() // Nothing is connected, as in Local Mode.
+		s.eventually(v1alpha1.ConditionPlatformVerified, "Unknown/AwaitingReplicas")
+		clk.Step(4 * day)
+		s.annotateSelf(v1alpha1.AnnotationRenew, "now")
+		Eventually(s.renewals).Should(Equal(1))
+		s.eventually(v1alpha1.ConditionRolledOut, "True/Complete")
+		s.connect(simulator.Replica{Name: "laptop.default", CertificateExpirationDate: s.gateway.NotAfter})
+		Eventually(func() string { clk.Step(20 * time.Second); return s.condition(v1alpha1.ConditionPlatformVerified) }).WithPolling(50 * time.Millisecond).
+			Should(Equal("False/ReplicasOutdated"))
+		Expect(clk.Since(s.status().Rollout.CompletionTime.Time)).To(BeNumerically("<", 15*time.Minute))
+	})
+
+	It("send refused credentials once, also where a person asks about a whole fleet", func(ctx context.Context) {
+		s := newAskedScene(ctx, 300*day)
+		s.put(operator.CredentialsName, map[string][]byte{"client-id": []byte(appID), "client-secret": []byte("wrong-all")})
+		var fleet []*scene
+		for i := range 5 {
+			one := *s
+			one.fr = s.another(fmt.Sprintf("another-%d", i), 300*day)
+			one.fr.Spec.Anypoint = v1alpha1.AnypointSpec{OrganizationID: platform.OrganizationID(), EnvironmentID: platform.EnvironmentID()}
+			one.create()
+			fleet = append(fleet, &one)
+		}
+		for _, one := range fleet {
+			Eventually(func() string { clk.Step(time.Second); return one.condition(v1alpha1.ConditionCredentialsValid) }).Should(Equal("False/CredentialsRejected"))
+		}
+		got := tokens()
+		for _, one := range fleet {
+			one.rehearse()
+		}
+		Expect(tokens()).To(Equal(got))
+		clk.Step(10 * time.Minute)
+		for _, one := range fleet {
+			one.rehearse()
+		}
+		Expect(tokens()).To(Equal(got + 1))
+	})
+
+	It("don't keep a renewal waiting that is due, while Anypoint does not answer", func(ctx context.Context) {
+		s := newAskedScene(ctx, 10*day)
+		platform.Inject(simulator.Fault{Call: simulator.CallMe, Kind: simulator.Hang, Times: -1})
+		var hanging []*scene
+		for i := range 6 {
+			one := *s
+			id, secret := platform.AddConnectedApp()
+			one.fr = s.another(fmt.Sprintf("another-%d", i), 300*day)
+			one.fr.Spec.CredentialsRef.Name = one.fr.Name + "-credentials"
+			Expect(admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: one.fr.Spec.CredentialsRef.Name}, StringData: map[string]string{"client-id": id, "client-secret": secret}})).To(Succeed())
+			one.create()
+			hanging = append(hanging, &one)
+		}
+		for _, one := range hanging {
+			one.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		}
+		Eventually(func() int { return asked(simulator.CallMe) }).Should(BeNumerically(">", 0))
+		s.create()
+		Eventually(s.renewals).WithTimeout(10 * time.Second).Should(Equal(1))
+		platform.ClearFaults()
+	})
 })
 
 var _ = Describe("A rehearsal", Ordered, func() {
@@ -317,7 +394,32 @@ var _ = Describe("A rehearsal", Ordered, func() {
 			fr.Spec.Renewal.Windows = []v1alpha1.RenewalWindow{{Schedule: "0 0 30 2 *", Duration: metav1.Duration{Duration: time.Hour}}}
 		})
 		s.eventually(v1alpha1.ConditionRehearsed, "False/WouldFail")
+		late := s.gateway.NotAfter.Add(20 * day).UTC()
+		s.change(func(fr *v1alpha1.FlexRegistration) {
+			fr.Spec.Renewal.Windows = []v1alpha1.RenewalWindow{{Schedule: fmt.Sprintf("0 0 %d %d *", late.Day(), int(late.Month())), Duration: metav1.Duration{Duration: 4 * time.Hour}}}
+		})
+		s.eventually(v1alpha1.ConditionReady, "False/NoWindowInTime")
+		Expect(s.condition(v1alpha1.ConditionRehearsed)).To(Equal("False/WouldFail"))
 		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal = v1alpha1.RenewalSpec{} })
+		s.eventually(v1alpha1.ConditionRehearsed, "True/Passed")
+
+		By("writing something that differs, since what is immutable takes what it has")
+		record := s.secret(s.recordName())
+		record.Immutable = ptr.To(true)
+		Expect(admin.Update(ctx, record)).To(Succeed())
+		s.rehearse()
+		s.eventually(v1alpha1.ConditionRehearsed, "False/WouldFail")
+		Expect(s.message(v1alpha1.ConditionRehearsed)).To(ContainSubstring("immutable"))
+	})
+
+	It("takes no notice of the Pod Security of the gateway's own pods", func(ctx context.Context) {
+		s := newAskedScene(ctx, 300*day)
+		namespace := operator.Namespace(s.namespace)
+		namespace.Labels = map[string]string{"pod-security.kubernetes.io/warn": "restricted", "pod-security.kubernetes.io/enforce": "baseline"}
+		Expect(admin.Update(ctx, namespace)).To(Succeed())
+		s.create()
+		s.eventually(v1alpha1.ConditionRehearsed, "True/Passed")
+		s.rehearse()
 		s.eventually(v1alpha1.ConditionRehearsed, "True/Passed")
 	})
 

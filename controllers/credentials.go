@@ -16,14 +16,17 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-func credentialsHeld(o *observation, _ renewal.Decision, _ time.Time) *verdict {
-	if v := o.uncheckable(); v != nil {
+func credentialsHeld(o *observation, d renewal.Decision, now time.Time) *verdict {
+	switch v := o.uncheckable(); {
+	case v != nil:
 		return v
-	}
-	if len(o.credentials.Data()) == 0 {
+	case len(o.credentials.Data()) == 0:
 		return unknown(v1alpha1.ReasonNotChecked, "there are no credentials that could be checked")
+	case o.renewing(d, now):
+		return asItIs
+	default:
+		return nil
 	}
-	return nil
 }
 
 func credentialsVersion(o *observation) string {
@@ -61,25 +64,26 @@ func (o *observation) credentialsValid() metav1.Condition {
 	return ptr.Deref(meta.FindStatusCondition(o.flexRegistration.Status.Conditions, v1alpha1.ConditionCredentialsValid), metav1.Condition{})
 }
 
-// refusal is that of the credentials by which a renewal has failed; nil where there was none.
+// refusal is that of the credentials by which a renewal has failed, as long as it is waited out; nil where there is none.
 func (o *observation) refusal() *renewal.Finding {
 	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
-	if a.Refused != "" && a.Refused == o.Credentials && refusesCredentials(a.State) {
+	if a.Refused != "" && a.Refused == o.Credentials && refusesCredentials(a.State) && a.Next.After(o.lookedAt) {
 		return &renewal.Finding{State: a.State, Message: a.Message}
 	}
-	if o.Refused != nil {
+	if o.Refused != nil && o.Refused.Until.After(o.lookedAt) {
 		return &o.Refused.Finding
 	}
 	return nil
 }
 
-// forgetRefusal has credentials tried again that Anypoint has refused.
-func (r *Reconciler) forgetRefusal(o *observation) {
-	if o.registration == nil || !conditionIs(o.flexRegistration, v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse) {
-		return
-	}
+// forgetAfter is for how long a token, or its refusal, counts although a person asks anew: all FlexRegistrations that share
+// credentials may be asked about at once, and each refused try may bring an account nearer to being locked.
+const forgetAfter = 10 * time.Minute
+
+// askAnew has credentials tried again.
+func (r *Reconciler) askAnew(o *observation) {
 	if account, err := r.Platform.Account(o.registration.AnypointURL(), o.credentials); err == nil {
-		account.Forget()
+		account.Forget(forgetAfter)
 	}
 }
 
@@ -91,14 +95,14 @@ func (r *Reconciler) askGateway(ctx context.Context, o *observation) (platform.G
 		return platform.Gateway{}, err
 	}
 	id, where := o.registration.AgentID(), o.flexRegistration.Spec.Anypoint
-	remembered := where.EnvironmentID == "" && o.environment.ID != ""
-	if !remembered && where.EnvironmentID == "" {
+	remembered := o.environment.ID != "" && where.EnvironmentID == ""
+	if o.environment.ID == "" {
 		if o.environment, err = account.Find(ctx, where.OrganizationID, id); err != nil {
 			return platform.Gateway{}, err
 		}
 	}
 	g, err := account.Gateway(ctx, o.environment, id)
-	if e := (&platform.Error{}); remembered && errors.As(err, &e) && (e.Class == platform.GatewayNotFound || e.Class == platform.EnvironmentNotFound) {
+	if e := (&platform.Error{}); remembered && errors.As(err, &e) && (e.Class == platform.GatewayNotFound || e.Class == platform.EnvironmentNotFound || e.Class == anypoint.MissingScope) {
 		o.environment = platform.Environment{}
 		return r.askGateway(ctx, o) // It is looked for once more.
 	}

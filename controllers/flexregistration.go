@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -64,9 +65,11 @@ type Reconciler struct {
 	Platform      *platform.Client
 	CheckInterval time.Duration
 
-	claims    *claims
-	secrets   *secrets
-	writer    writer
+	claims  *claims
+	secrets *secrets
+	writer  writer
+	// askers are the workers that may wait for others' answers.
+	askers    *semaphore.Weighted
 	recalling sync.Mutex
 	recalled  bool
 	// clusters are identities by namespace; by FlexRegistration, failures count the errors in a row, written is the object
@@ -155,15 +158,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if err := r.report(ctx, o, d); err != nil {
 			return ctrl.Result{}, err
 		}
-		// What Anypoint says may take a minute, and nobody waits for it.
-		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
-			d.At = next
-		}
-		if len(o.answered) > 0 {
-			if err := r.report(ctx, o, d); err != nil {
-				return ctrl.Result{}, err
-			}
-		}
 		r.failures.Delete(request.NamespacedName)
 		r.looked.Store(request.NamespacedName, now)
 		switch d.State {
@@ -174,7 +168,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			r.claims.endTurn(request.NamespacedName)
 			r.giveUp(o)
 		}
-		return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
+		// What others say may take a minute, and nobody waits for it.
+		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
+			d.At = next
+		}
+		if len(o.answered) > 0 {
+			if err := r.report(ctx, o, d); err != nil {
+				return ctrl.Result{}, err
+			}
+		}
+		return ctrl.Result{RequeueAfter: max(time.Millisecond, d.At.Sub(r.Clock.Now()))}, nil
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
 }
@@ -270,7 +273,7 @@ func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (str
 // the metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.claims, r.secrets = newClaims(r.MaxConcurrent), newSecrets(r.APIReader, r.Cache)
-	r.writer = writer{r.Client, r.secrets}
+	r.writer, r.askers = writer{r.Client, r.secrets}, semaphore.NewWeighted(int64(max(1, r.MaxConcurrent/2)))
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}

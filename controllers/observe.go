@@ -39,9 +39,10 @@ type observation struct {
 	publication *gateway.Publication
 	// environment is where the gateway is on the platform; zero where that is not known.
 	environment platform.Environment
-	// answered are the checks, by condition, that were made in this reconcile, and rehearsal the request for them that was met.
-	answered  map[string]answered
-	rehearsal string
+	// answered are the checks, by condition, that were made in this reconcile; rehearsalRequest is the request for them that
+	// stood when the FlexRegistration was read, rehearsal the one that was met.
+	answered                    map[string]answered
+	rehearsalRequest, rehearsal string
 	// generation is that of the spec that was looked at, and lookedAt when that was.
 	generation int64
 	lookedAt   time.Time
@@ -54,7 +55,7 @@ type observation struct {
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
 // observation; an error says that something could not be read.
 func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
-	o := &observation{flexRegistration: fr, generation: fr.Generation, lookedAt: r.Clock.Now(), record: &gateway.Record{}, Observation: renewal.Observation{
+	o := &observation{flexRegistration: fr, generation: fr.Generation, lookedAt: r.Clock.Now(), rehearsalRequest: fr.Annotations[v1alpha1.AnnotationRehearse], record: &gateway.Record{}, Observation: renewal.Observation{
 		Suspended:      fr.Spec.Suspend,
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,

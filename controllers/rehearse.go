@@ -4,32 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// rehearsalHeld also keeps a rehearsal from getting between the steps of a renewal.
 func rehearsalHeld(o *observation, d renewal.Decision, now time.Time) *verdict {
-	rollout := renewal.RolloutState(o.Observation, now)
 	switch v := o.uncheckable(); {
 	case v != nil:
 		return v
 	case o.ObserveOnly:
 		return unknown(v1alpha1.ReasonObserving, "the operator runs with --observe-only and may not try its writes")
-	case d.Step != renewal.StepWait || d.State == v1alpha1.ReasonQueued || o.Record.Intent != nil || !o.Record.Exists() && o.Excluded == nil,
-		o.Standing != renewal.Same && d.State == renewal.Renewing,
-		rollout != nil && rollout.State == renewal.RollingOut:
+	case o.renewing(d, now) || !o.Record.Exists() && o.Excluded == nil:
 		return asItIs
 	default:
 		return nil
@@ -50,8 +49,8 @@ func rehearsalVersion(o *observation) string {
 func (o *observation) expected() renewal.Decision {
 	now := o.lookedAt
 	today := renewal.Plan(o.Observation, now)
-	if today.Due || today.Start.IsZero() {
-		return today
+	if today.Due || today.Start.IsZero() || today.Start.After(o.Certificate.NotAfter) {
+		return today // In the last case it tells that no window comes in time.
 	}
 	return renewal.Plan(o.Observation, today.Start)
 }
@@ -64,7 +63,7 @@ const unrehearsed = "flexctl and what Anypoint answers it, and in Jobs the pulli
 func (r *Reconciler) rehearse(ctx context.Context, o *observation) verdict {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	t := &rehearsal{}
+	t := &rehearsal{credentials: o.credentials}
 	t.see(o.credentialsValid())
 	t.plan(o.expected())
 	if o.Excluded == nil {
@@ -88,25 +87,30 @@ func (r *Reconciler) rehearse(ctx context.Context, o *observation) verdict {
 // tryWrites makes the writes of a renewal as dry runs, which change nothing but pass the same authorization, validation,
 // quota and admission.
 func (r *Reconciler) tryWrites(ctx context.Context, o *observation, t *rehearsal) {
-	dry := client.NewDryRunClient(r.Client)
+	dry, now := client.NewDryRunClient(r.Client), r.Clock.Now()
 	t.try(ctx, "storing the record", func(ctx context.Context) error {
 		record := *o.record
+		record.Record = record.Claimed(o.Certificate, "", renewal.Intent{Since: now, Until: now, By: r.Identity})
 		return record.Save(ctx, dry, o.gateway)
 	})
 	if r.Jobs != nil && o.Image != "" {
 		for _, each := range r.Jobs.Rehearsal(o.flexRegistration, o.gateway, dry) {
 			t.try(ctx, each.Doing, each.Do)
 		}
+		t.podSecurity(func() (string, error) { return r.podSecurity(ctx, o.gateway.Namespace) })
 	}
+	// What does not change could be written to what is immutable, and would concern no policy.
+	secret := o.secret.DeepCopy()
+	secret.Data[o.gateway.Key] = append(secret.Data[o.gateway.Key], '\n')
 	switch {
 	case o.External && o.publication != nil && o.Unwritable == nil:
 		t.try(ctx, "publishing to Secret "+o.publication.SecretName, func(ctx context.Context) error {
 			publication := *o.publication
-			return publication.Publish(ctx, dry, o.secret, o.gateway.Key, o.record.Desired())
+			return publication.Publish(ctx, dry, secret, o.gateway.Key, o.record.Desired())
 		})
 	case o.Unwritable == nil:
 		t.try(ctx, "writing Secret "+o.gateway.SecretName, func(ctx context.Context) error {
-			return dry.Update(ctx, o.secret.DeepCopy(), gateway.FieldOwner)
+			return dry.Update(ctx, secret, gateway.FieldOwner)
 		})
 	}
 	for i := range o.gateway.Deployments {
@@ -117,8 +121,38 @@ func (r *Reconciler) tryWrites(ctx context.Context, o *observation, t *rehearsal
 	}
 }
 
-// rehearsal is what was found out: what would fail, what could not be found out, and what else a reader should know.
-type rehearsal struct{ fails, unknown, notes []string }
+// rehearsal is what was found out: what would fail, what could not be found out, and what else a reader should know. What
+// others say in it is shown without credentials, keys and tokens: an admission policy may quote what it refuses.
+type rehearsal struct {
+	credentials           anypoint.Credentials
+	fails, unknown, notes []string
+	// insecure are the API server's warnings that pods would violate a Pod Security Standard.
+	insecure []string
+}
+
+// podSecurity is the level that a namespace enforces on pods; "" where it says none.
+func (r *Reconciler) podSecurity(ctx context.Context, namespace string) (string, error) {
+	ns := &corev1.Namespace{}
+	err := r.APIReader.Get(ctx, client.ObjectKey{Name: namespace}, ns)
+	return ns.Labels["pod-security.kubernetes.io/enforce"], err
+}
+
+// podSecurity judges warnings of Pod Security: it is enforced on the Job's pod, at a level that may be another than that which
+// is warned of. The gateway's own pods, which may have been warned of too, are there already.
+func (t *rehearsal) podSecurity(enforced func() (string, error)) {
+	if len(t.insecure) == 0 {
+		return
+	}
+	switch level, err := enforced(); {
+	case err != nil:
+		t.unknown = append(t.unknown, t.insecure...)
+	case level == "baseline" || level == "restricted":
+		t.fails = append(t.fails, t.insecure...)
+	default:
+		t.notes = append(t.notes, t.insecure...)
+	}
+	t.insecure = nil
+}
 
 func (t *rehearsal) see(credentials metav1.Condition) {
 	switch {
@@ -135,35 +169,47 @@ func (t *rehearsal) plan(d renewal.Decision) {
 	case d.Step != renewal.StepWait:
 	case d.State == renewal.AwaitingApproval:
 		t.notes = append(t.notes, "when it is due, it waits for a person's approval")
-	case r.ready == notReady || r.ready == untilDue || r.ready == onCourse:
+	case d.State == renewal.RolloutFailed || d.State == renewal.RestartRequired:
+		t.notes = append(t.notes, d.Message) // Neither holds up a renewal.
+	case r.ready == onCourse:
+		t.unknown = append(t.unknown, d.Message)
+	case r.ready == notReady || r.ready == untilDue:
 		t.fails = append(t.fails, d.Message)
 	}
 }
 
-// try makes a write, and keeps what the API server says to it. Pod security is about pods, so that a Job which makes one that
-// is refused is only warned of it.
+// try makes a write, and keeps what the API server says to it.
 func (t *rehearsal) try(ctx context.Context, doing string, do func(context.Context) error) {
 	ctx, warned := withWarnings(ctx)
 	err := do(ctx)
 	for _, warning := range warned.taken() {
+		said := doing + ": " + t.told(warning)
 		if strings.Contains(warning, "violate PodSecurity") {
-			t.fails = append(t.fails, doing+": "+gateway.Bounded(warning)+": have the namespace let it pass")
+			t.insecure = append(t.insecure, said)
 		} else {
-			t.notes = append(t.notes, doing+": "+gateway.Bounded(warning))
+			t.notes = append(t.notes, said)
 		}
 	}
 	switch {
 	case err == nil:
-	case errors.As(err, new(job.Doubt)), dryRunRefused.MatchString(err.Error()),
-		apierrors.ReasonForError(err) == metav1.StatusReasonUnknown, apierrors.IsConflict(err), apierrors.IsTooManyRequests(err), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), apierrors.IsServiceUnavailable(err):
-		t.unknown = append(t.unknown, doing+" ("+gateway.Bounded(err.Error())+")")
+	case errors.As(err, new(job.Doubt)), dryRunRefused.MatchString(err.Error()), passes(err):
+		t.unknown = append(t.unknown, doing+" ("+t.told(err.Error())+")")
 	default:
-		t.fails = append(t.fails, doing+": "+gateway.Bounded(err.Error())+remedy(err))
+		t.fails = append(t.fails, doing+": "+t.told(err.Error())+remedy(err))
 	}
 }
 
+// told is what somebody says, as it may be shown.
+func (t *rehearsal) told(text string) string { return gateway.Bounded(t.credentials.Redact(text)) }
+
+// passes says that an error says nothing about the write: the connection, a conflict, or an API server that is busy.
+func passes(err error) bool {
+	return errors.As(err, new(*url.Error)) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		apierrors.IsConflict(err) || apierrors.IsTooManyRequests(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err)
+}
+
 // dryRunRefused recognises what refuses the dry run and not the write: a webhook that has side effects, or a policy.
-var dryRunRefused = regexp.MustCompile(`(?i)dry[- ]?run`)
+var dryRunRefused = regexp.MustCompile(`(?i)does not support dry run|denied.*dry[- ]?run`)
 
 // remedy is what to do about a refusal of the API server.
 func remedy(err error) string {

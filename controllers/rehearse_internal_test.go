@@ -3,6 +3,8 @@ package controllers
 import (
 	"context"
 	"errors"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,8 +34,11 @@ func TestWhatTheAPIServerSaysToARehearsal(t *testing.T) {
 		"no dry runs":        {apierrors.NewBadRequest(`admission webhook "w" does not support dry run`), "", metav1.ConditionUnknown, "does not support dry run"},
 		"a conflict":         {apierrors.NewConflict(secrets, "s", errors.New("changed")), "", metav1.ConditionUnknown, "changed"},
 		"overload":           {apierrors.NewTooManyRequests("later", 1), "", metav1.ConditionUnknown, "later"},
-		"no connection":      {errors.New("connection refused"), "", metav1.ConditionUnknown, "connection refused"},
-		"Pod Security":       {nil, `would violate PodSecurity "restricted:latest": runAsNonRoot != true`, metav1.ConditionFalse, "runAsNonRoot"},
+		"no connection":      {&url.Error{Op: "Put", URL: "https://k", Err: errors.New("connection refused")}, "", metav1.ConditionUnknown, "connection refused"},
+		"out of time":        {context.DeadlineExceeded, "", metav1.ConditionUnknown, "deadline"},
+		"its own doing":      {errors.New("the record would be too large"), "", metav1.ConditionFalse, "too large"},
+		"a name like that":   {apierrors.NewForbidden(secrets, "dry-run", errors.New(`User "operator" cannot update`)), "", metav1.ConditionFalse, "this right"},
+		"what it quotes":     {apierrors.NewForbidden(secrets, "s", errors.New("denied: "+strings.Repeat("c2VjcmV0", 8))), "", metav1.ConditionFalse, "denied: [redacted]"},
 		"another warning":    {nil, "deprecated", metav1.ConditionTrue, "note: writing: deprecated"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -57,15 +62,38 @@ func TestChecksAreRepeatedTheLaterTheLongerNothingChanges(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Date(2031, 5, 1, 12, 0, 0, 0, time.UTC)
 	r := &Reconciler{Clock: clocktesting.NewFakeClock(now), CheckInterval: 24 * time.Hour}
-	next := func(age, latest time.Duration, status metav1.ConditionStatus) time.Duration {
+	next := func(age, latest time.Duration, status metav1.ConditionStatus, changed ...bool) time.Duration {
 		fr := &v1alpha1.FlexRegistration{}
 		fr.Status.Conditions = []metav1.Condition{{Type: "C", Status: metav1.ConditionFalse, LastTransitionTime: metav1.NewTime(now.Add(-age))}}
-		return r.again(fr, "C", verdict{status: status, soonest: 10 * time.Minute, latest: latest}, 0.5).Sub(now)
+		return r.again(fr, "C", verdict{status: status, soonest: 10 * time.Minute, latest: latest}, len(changed) > 0, 0.5).Sub(now)
 	}
-	g.Expect(next(0, 0, metav1.ConditionFalse)).To(Equal(10 * time.Minute))
+	g.Expect(next(0, 0, metav1.ConditionFalse)).To(Equal(12*time.Minute + 30*time.Second))
 	g.Expect(next(4*time.Hour, 0, metav1.ConditionFalse)).To(Equal(time.Hour))
-	g.Expect(next(4*time.Hour, 0, metav1.ConditionUnknown)).To(Equal(10*time.Minute), "it has just come to be so")
+	g.Expect(next(4*time.Hour, 0, metav1.ConditionUnknown)).To(Equal(12*time.Minute+30*time.Second), "it has just come to be so")
+	g.Expect(next(96*time.Hour, 0, metav1.ConditionFalse, true)).To(Equal(12*time.Minute+30*time.Second), "what is looked at has changed")
 	g.Expect(next(100*time.Hour, time.Hour, metav1.ConditionFalse)).To(Equal(time.Hour))
 	g.Expect(next(1000*time.Hour, 0, metav1.ConditionFalse)).To(Equal(24*time.Hour + 72*time.Minute))
-	g.Expect(r.again(&v1alpha1.FlexRegistration{}, "C", verdict{status: metav1.ConditionTrue}, 1).Sub(now)).To(Equal(24*time.Hour + 144*time.Minute))
+	g.Expect(r.again(&v1alpha1.FlexRegistration{}, "C", verdict{status: metav1.ConditionTrue}, true, 1).Sub(now)).To(Equal(24*time.Hour + 144*time.Minute))
+}
+
+func TestPodSecurityCountsWhereItIsEnforced(t *testing.T) {
+	const warning = `would violate PodSecurity "restricted:latest": runAsNonRoot != true`
+	for level, want := range map[string]metav1.ConditionStatus{"restricted": metav1.ConditionFalse, "baseline": metav1.ConditionFalse, "privileged": metav1.ConditionTrue, "": metav1.ConditionTrue, "?": metav1.ConditionUnknown} {
+		g := NewWithT(t)
+		r := &rehearsal{}
+		warn := func(ctx context.Context) error {
+			Warnings{rest.NoWarnings{}}.HandleWarningHeaderWithContext(ctx, 299, "", warning)
+			return nil
+		}
+		r.try(t.Context(), "creating the Job", warn)
+		r.podSecurity(func() (string, error) {
+			if level == "?" {
+				return "", errors.New("not now")
+			}
+			return level, nil
+		})
+		r.try(t.Context(), "rolling the gateway, whose own pods are there already", warn)
+		g.Expect(r.verdict().status).To(Equal(want), level)
+		g.Expect(r.verdict().message).NotTo(ContainSubstring("rolling"))
+	}
 }

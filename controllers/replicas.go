@@ -23,18 +23,20 @@ const (
 	soon = time.Minute
 )
 
-func replicasHeld(o *observation, _ renewal.Decision, now time.Time) *verdict {
-	if v := credentialsHeld(o, renewal.Decision{}, now); v != nil {
-		return v
-	}
-	if rollout := renewal.RolloutState(o.Observation, now); o.Standing != renewal.Same || rollout != nil && rollout.State == renewal.RollingOut {
+func replicasHeld(o *observation, d renewal.Decision, now time.Time) *verdict {
+	v := credentialsHeld(o, d, now)
+	if (v == nil || v == asItIs) && o.uncheckable() == nil && (o.Standing != renewal.Same || o.rolling(now)) {
 		return unknown(v1alpha1.ReasonRollingOut, "Anypoint is asked what the replicas run with when all of them run with the newest registration")
 	}
-	return nil
+	return v
 }
 
 func replicasVersion(o *observation) string {
-	return digest(o.Certificate.Fingerprint, o.Record.Rollout.Sequence, o.Record.Rollout.Completed, o.environment, o.credentialsValid().Status)
+	of := []any{o.Certificate.Fingerprint, o.Record.Rollout.Sequence, o.Record.Rollout.Completed, o.environment, o.credentialsValid().Status}
+	for i := range o.gateway.Deployments {
+		of = append(of, o.gateway.Deployments[i].Spec.Template.Annotations) // A restart changes them.
+	}
+	return digest(of...)
 }
 
 // askReplicas asks Anypoint which certificates the connected replicas present. The platform tells their expiry, in whole
@@ -54,6 +56,8 @@ func (r *Reconciler) askReplicas(ctx context.Context, o *observation) verdict {
 	want := o.Certificate.NotAfter.Truncate(time.Second)
 	var older, newer []platform.Replica
 	silent := 0
+	// Should the platform not have kept to the state that was asked for, those that are gone don't count.
+	connected = slices.DeleteFunc(connected, func(r platform.Replica) bool { return r.Status != platform.Connected })
 	for _, replica := range connected {
 		switch is := replica.CertificateExpirationDate; {
 		case is.IsZero():
@@ -66,7 +70,11 @@ func (r *Reconciler) askReplicas(ctx context.Context, o *observation) verdict {
 	}
 	arriving := r.Clock.Now().Before(o.Record.Rollout.Completed.Add(connectTime))
 	waiting := func(why string) verdict {
-		return verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonAwaitingReplicas, message: why, soonest: soon}
+		v := verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonAwaitingReplicas, message: why, soonest: soon}
+		if arriving {
+			v.latest = soon
+		}
+		return v
 	}
 	switch {
 	case len(older) > 0 && arriving:

@@ -67,7 +67,6 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	fr := o.flexRegistration
 	s := &fr.Status
 	s.ObservedGeneration = o.generation
-	s.Inspected = r.inspected(o, d)
 	if o.gateway != nil {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}
@@ -117,7 +116,10 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		// Nothing is known to be wrong with it: it could not be looked at just now.
 		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
 	}
-	all = r.projectChecks(o, d, all)
+	all, pending := r.projectChecks(o, d, all)
+	if s.Inspected = r.inspected(o, d); pending {
+		s.Inspected = ""
+	}
 	setConditions(fr, all, o.generation, now)
 }
 

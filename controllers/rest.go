@@ -28,13 +28,20 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 			again = at
 		}
 	}
+	if !now.Before(again) {
+		return again, false
+	}
 	for _, check := range s.Checks {
 		if check.NextTime.Time.Before(again) {
 			again = check.NextTime.Time
 		}
 	}
 	if !now.Before(again) {
-		return again, false
+		if r.askers.TryAcquire(1) {
+			r.askers.Release(1)
+			return again, false
+		}
+		again = now.Add(turnCheck) // Nobody is free to check.
 	}
 	g, finding, err := gateway.Discover(ctx, r.Client, fr)
 	if err != nil || finding != nil {

@@ -52,9 +52,14 @@ func scrub(output string, credentials Credentials) string {
 // Scrub makes one line of at most 200 bytes out of what somebody said, without the credentials, further secrets, PEM, tokens
 // and control characters; "" where there is none.
 func (c Credentials) Scrub(text string, secrets ...string) string {
+	return cut(c.Redact(text, secrets...), maxLine)
+}
+
+// Redact is Scrub without a bound.
+func (c Credentials) Redact(text string, secrets ...string) string {
 	p := c.pair()
 	p.hidden = slices.Concat(p.hidden, secrets)
-	return cut(redact(text, Credentials{func() pair { return p }}), maxLine)
+	return redact(text, Credentials{func() pair { return p }})
 }
 
 // LastWords makes one line of at most 200 bytes out of the end of what a gateway's container printed, without PEM, tokens

@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,13 +32,16 @@ func withinQuotas(quotas []corev1.ResourceQuota, pod *corev1.PodSpec) error {
 		scopes := slices.Clone(q.Spec.Scopes)
 		if q.Spec.ScopeSelector != nil {
 			for _, selected := range q.Spec.ScopeSelector.MatchExpressions {
-				scopes = append(scopes, selected.ScopeName)
+				if selected.Operator == corev1.ScopeSelectorOpIn || selected.Operator == corev1.ScopeSelectorOpExists {
+					scopes = append(scopes, selected.ScopeName)
+				}
 			}
 		}
 		if slices.ContainsFunc(scopes, func(s corev1.ResourceQuotaScope) bool { return slices.Contains(foreignScopes, s) }) {
 			continue
 		}
-		for name, need := range needs {
+		for _, name := range slices.Sorted(maps.Keys(needs)) {
+			need := needs[name]
 			hard, limited := q.Status.Hard[name]
 			if used := q.Status.Used[name]; limited {
 				after := used.DeepCopy()

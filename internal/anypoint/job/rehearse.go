@@ -45,7 +45,12 @@ func (r *Runner) Rehearsal(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, dr
 			return a.pullSecretsExist(ctx, pullSecrets)
 		}},
 		{"creating Secret " + handoff.Name, func(ctx context.Context) error {
-			return ignoreExists(dry.Create(ctx, handoff.DeepCopy(), gateway.FieldOwner))
+			err := dry.Create(ctx, handoff.DeepCopy(), gateway.FieldOwner)
+			if !apierrors.IsAlreadyExists(err) {
+				return err
+			}
+			_, err = a.earlierHandoff(ctx)
+			return err
 		}},
 	}
 	if r.ManageRBAC {
@@ -99,11 +104,4 @@ func (a *attempt) pullSecretsExist(ctx context.Context, references []corev1.Loca
 		return Doubt{errors.Join(errs...)}
 	}
 	return nil
-}
-
-func ignoreExists(err error) error {
-	if apierrors.IsAlreadyExists(err) {
-		return nil
-	}
-	return err
 }

@@ -57,12 +57,9 @@ func (a *attempt) createHandoff(ctx context.Context, old *registration.Registrat
 	if err == nil || !apierrors.IsAlreadyExists(err) {
 		return secret, nil, a.handoffError("creating", err)
 	}
-	earlier := &corev1.Secret{}
-	if err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(secret), earlier); err != nil {
-		return nil, nil, a.handoffError("reading", err)
-	}
-	if earlier.Type != HandoffType {
-		return nil, nil, fmt.Errorf("there is a Secret %s/%s, in which the pod is to hand its result over, that was not made by the operator: rename it, or rename FlexRegistration %s", earlier.Namespace, earlier.Name, a.fr.Name)
+	earlier, err := a.earlierHandoff(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	if late, _ := handedOver(earlier); late != nil && late.AgentID() == old.AgentID() && late.Certificate().NewerThan(old.Certificate()) {
 		return nil, late, nil
@@ -72,6 +69,18 @@ func (a *attempt) createHandoff(ctx context.Context, old *registration.Registrat
 	}
 	secret = fresh()
 	return secret, nil, a.handoffError("creating", a.Client.Create(ctx, secret, gateway.FieldOwner))
+}
+
+// earlierHandoff reads the handoff Secret that is there.
+func (a *attempt) earlierHandoff(ctx context.Context) (*corev1.Secret, error) {
+	earlier := &corev1.Secret{}
+	if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, earlier); err != nil {
+		return nil, a.handoffError("reading", err)
+	}
+	if earlier.Type != HandoffType {
+		return nil, fmt.Errorf("there is a Secret %s/%s, in which the pod is to hand its result over, that was not made by the operator: rename it, or rename FlexRegistration %s", earlier.Namespace, earlier.Name, a.fr.Name)
+	}
+	return earlier, nil
 }
 
 func (a *attempt) handoffError(doing string, err error) error {

@@ -130,7 +130,7 @@ func TestFaultsThatPass(t *testing.T) {
 	b := newBench(t)
 	for _, kind := range []simulator.FaultKind{simulator.Status500, simulator.Unavailable503, simulator.DropBefore, simulator.DropAfter} {
 		b.Inject(simulator.Fault{Kind: kind, Times: 2})
-		b.account.Forget()
+		b.account.Forget(0)
 		_, err := b.account.Gateways(t.Context(), b.in)
 		b.Expect(err).NotTo(HaveOccurred(), "%s", kind)
 	}

@@ -24,6 +24,7 @@ const (
 
 // directory is where the gateways of an organization are.
 type directory struct {
+	asked        time.Time  // for the last time; guarded by Client.mu
 	mu           sync.Mutex // held while it is being listed, so that who asks meanwhile gets that
 	listed       time.Time
 	organization string
@@ -64,9 +65,16 @@ func (a *Account) directory(organization string) *directory {
 	a.client.mu.Lock()
 	defer a.client.mu.Unlock()
 	key := a.key + " " + organization
+	now := a.client.clock.Now()
+	for other, d := range a.client.directories {
+		if now.Sub(d.asked) >= directoryLifetime {
+			delete(a.client.directories, other)
+		}
+	}
 	if a.client.directories[key] == nil {
 		a.client.directories[key] = &directory{}
 	}
+	a.client.directories[key].asked = now
 	return a.client.directories[key]
 }
 

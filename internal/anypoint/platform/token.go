@@ -27,19 +27,24 @@ const (
 type standing struct {
 	token    func() string // a function, because fmt doesn't look into one
 	refusal  *Error
+	since    time.Time
 	until    time.Time
 	accepted atomic.Bool // whether the platform has ever taken the token
 	denied   sync.Map    // the paths, as keys, that refused it with 401 where another would be of no use
 }
 
-// Forget drops the account's token, or that it was refused, so that the next call asks anew.
-func (a *Account) Forget() { a.client.forget(a.key, nil) }
+// Forget drops the account's token, or that it was refused, where that is at least so old, so that the next call asks anew.
+func (a *Account) Forget(age time.Duration) {
+	if s := a.client.known(a.key); s != nil && a.client.clock.Since(s.since) >= age {
+		a.client.forget(a.key, s)
+	}
+}
 
-// forget drops what is known of an account; where s is given, only if it is that.
+// forget drops what is known of an account, if it is that.
 func (c *Client) forget(key string, s *standing) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s == nil || c.standings[key] == s {
+	if c.standings[key] == s {
 		delete(c.standings, key)
 	}
 }
@@ -58,7 +63,7 @@ func (c *Client) remember(key string, s *standing, lifetime time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
-	s.until = now.Add(lifetime)
+	s.since, s.until = now, now.Add(lifetime)
 	for other, old := range c.standings {
 		if !now.Before(old.until) {
 			delete(c.standings, other)

@@ -38,7 +38,7 @@ func TestOneTokenForAll(t *testing.T) {
 		b.Expect(b.of(user(t, "ana", "pw")).Organization(t.Context())).To(Equal(b.OrganizationID()))
 	}
 	b.Expect(b.count(simulator.CallLogin)).To(Equal(1))
-	b.account.Forget()
+	b.account.Forget(0)
 	b.Expect(b.account.Organization(t.Context())).To(Equal(b.OrganizationID()))
 	b.Expect(b.count(simulator.CallToken)).To(Equal(2), "after Forget")
 
@@ -132,7 +132,7 @@ func TestRefusedCredentialsAreAskedOnce(t *testing.T) {
 			b.clock.Step(time.Hour)
 			try(24 * time.Hour)
 			g.Expect(b.count(c.call)).To(Equal(2), "a day has passed")
-			account.Forget()
+			account.Forget(0)
 			try(24 * time.Hour)
 			g.Expect(b.count(c.call)).To(Equal(3), "asked anew")
 			b.AddUser("ana", "new", false)
@@ -146,7 +146,7 @@ func TestRefusedCredentialsAreAskedOnce(t *testing.T) {
 func TestOutagesAreNotTakenForRefusals(t *testing.T) {
 	b := newBench(t)
 	for _, kind := range []simulator.FaultKind{simulator.Status500, simulator.Unavailable503, simulator.DropBefore, simulator.Garbage} {
-		b.account.Forget()
+		b.account.Forget(0)
 		b.Inject(simulator.Fault{Call: simulator.CallToken, Kind: kind, Times: -1})
 		b.ResetRequests()
 		_, err := b.account.Organization(t.Context())
