@@ -33,6 +33,7 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/metrics"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -60,6 +61,8 @@ type Reconciler struct {
 	// Platform checks credentials, each after an interval, and when they have changed; nil where they are not checked.
 	Platform                 *platform.Client
 	CredentialsCheckInterval time.Duration
+	// Activity counts what is done, where it is set.
+	Activity *metrics.Activity
 
 	claims    *claims
 	recalling sync.Mutex
