@@ -73,6 +73,7 @@ func newScene(t *testing.T) *scene {
 	// There is no image: the program runs here, as the service account.
 	s.kubectl("scale", "deployment/"+installed, "-n", installed, "--replicas=0")
 	s.kubectl("apply", "-k", "config/prometheus")
+	s.kubectl("apply", "-k", "config/grafana")
 	s.kubectl("create", "namespace", "gateway")
 	return s
 }
