@@ -13,6 +13,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -70,10 +71,18 @@ func newScene(t *testing.T) *scene {
 	t.Cleanup(func() { _ = s.platform.Close() })
 	s.kubectl("apply", "-k", "config/default")
 	s.kubectl("wait", "--for=condition=Established", "crd/flexregistrations.gateway.flexops.dev")
-	// There is no image: the program runs here, as the service account.
-	s.kubectl("scale", "deployment/"+installed, "-n", installed, "--replicas=0")
 	s.kubectl("apply", "-k", "config/prometheus")
 	s.kubectl("apply", "-k", "config/grafana")
+	// What the ServiceMonitor selects leads to each replica. (The simulated node says that they run.)
+	s.Eventually(func() string {
+		labels := s.kubectl("get", "servicemonitor", installed, "-n", installed, "-o", "go-template={{range $name, $value := .spec.selector.matchLabels}}{{$name}}={{$value}},{{end}}")
+		service := s.kubectl("get", "service", "-n", installed, "-l", strings.TrimSuffix(labels, ","), "-o", "jsonpath={.items[*].metadata.name}")
+		port := s.kubectl("get", "servicemonitor", installed, "-n", installed, "-o", "jsonpath={.spec.endpoints[*].port}")
+		return s.kubectl("get", "endpointslice", "-n", installed, "-l", "kubernetes.io/service-name="+service, "-o",
+			"jsonpath={range .items[*]}{.ports[?(@.name=='"+port+"')].port} of {.endpoints[*].targetRef.kind}{end}")
+	}).Should(Equal("8080 of Pod Pod"))
+	// There is no image: the program runs here, as the service account.
+	s.kubectl("scale", "deployment/"+installed, "-n", installed, "--replicas=0")
 	s.kubectl("create", "namespace", "gateway")
 	return s
 }
@@ -124,13 +133,15 @@ func (s *scene) startOperator() (target string, stop func()) {
 	}
 }
 
-// gateway makes one whose certificate expires after a while, and that pods run as an annotation says.
-func (s *scene) gateway(name, credentials, pods string, remaining time.Duration, change func(*v1alpha1.FlexRegistration)) {
+// gateway makes one whose certificate expires after a while, and whose pods run as an annotation says. It returns its Secret
+// as it was.
+func (s *scene) gateway(name, credentials, pods string, remaining time.Duration, change func(*v1alpha1.FlexRegistration)) *corev1.Secret {
 	s.Helper()
 	registered, err := s.platform.Register(name, remaining)
 	s.Expect(err).NotTo(HaveOccurred())
 	secret := operator.RegistrationSecret("gateway", registered.File)
 	secret.Name = name + "-registration"
+	before := secret.DeepCopy()
 	deployment := operator.Deployment("gateway", name, secret.Name, 1)
 	if pods != "" {
 		deployment.Spec.Template.Annotations = map[string]string{controlplane.PodAnnotation: pods}
@@ -146,6 +157,7 @@ func (s *scene) gateway(name, credentials, pods string, remaining time.Duration,
 	for _, o := range objects {
 		s.Expect(s.admin.Create(s.Context(), o)).To(Succeed())
 	}
+	return before
 }
 
 func (s *scene) credentials(name, id, secret string) {
@@ -178,7 +190,7 @@ func TestAlertsFire(t *testing.T) {
 	s.credentials("good", id, secret)
 	s.credentials("refused", id, "not-the-secret")
 	automatic := func(*v1alpha1.FlexRegistration) {}
-	s.gateway("healthy", "good", "", 10*day, automatic)
+	old := s.gateway("healthy", "good", "", 10*day, automatic)
 	s.gateway("refused", "refused", "", -time.Hour, automatic)
 	s.gateway("crashing", "good", controlplane.PodNotReady, 10*day, automatic)
 	s.gateway("manual", "good", "", 10*day, func(fr *v1alpha1.FlexRegistration) { fr.Spec.Renewal.Policy = v1alpha1.RenewalManual })
@@ -203,13 +215,18 @@ func TestAlertsFire(t *testing.T) {
 		}
 	}
 
+	// Somebody puts the old registration back, which does not go on.
+	s.Expect(s.admin.Update(s.Context(), old)).To(Succeed())
+
 	// What was done is counted once, and each first time is seen.
 	for expression, want := range map[string]int{
 		`flexregistration_renewals_total{result="succeeded"} == 2`:                                1,
 		`flexregistration_renewals_total{result="failed", reason="CredentialsRejected"} == 1`:     1,
 		`increase(flexregistration_renewals_total{reason="CredentialsRejected"}[5m]) > 0`:         1,
 		`flexregistration_renewal_duration_seconds_count{result="succeeded"} == 2`:                1,
-		`flexregistration_rollouts_total == 1`:                                                    2, // one succeeded, one failed
+		`flexregistration_restorations_total == 1`:                                                1,
+		`flexregistration_rollouts_total{result="failed"} == 1`:                                   1,
+		`flexregistration_rollouts_total{result="succeeded"} > 0`:                                 1,
 		`flexregistration_rollout_duration_seconds_sum{result="failed"} >= 10`:                    1,
 		`flexregistration_anypoint_requests_total{call="token", code="200"} > 0`:                  1,
 		`flexregistration_anypoint_requests_total{call="token", code="401"} > 0`:                  1,

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -32,6 +33,25 @@ func promtool(t *testing.T, arguments ...string) {
 
 func TestRulesAreValid(t *testing.T) {
 	promtool(t, "check", "rules", "--lint=duplicate-rules", "--lint-fatal", write(t, readRules(t), t.TempDir()))
+}
+
+// TestRulesWithoutThePrometheusOperator makes a file of rules as docs/metrics.md says.
+func TestRulesWithoutThePrometheusOperator(t *testing.T) {
+	g := NewWithT(t)
+	page, err := os.ReadFile(root + "/docs/metrics.md")
+	g.Expect(err).NotTo(HaveOccurred())
+	shell := regexp.MustCompile(`(?m)^(sed .*) > rules\.yaml$`).FindStringSubmatch(string(page))
+	g.Expect(shell).NotTo(BeNil())
+	command := exec.CommandContext(t.Context(), "sh", "-c", shell[1])
+	command.Dir = root
+	output, err := command.Output()
+	g.Expect(err).NotTo(HaveOccurred())
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	g.Expect(os.WriteFile(path, output, 0o600)).To(Succeed())
+	promtool(t, "check", "rules", path)
+	var r rules
+	g.Expect(yaml.UnmarshalStrict(output, &r)).To(Succeed())
+	g.Expect(r).To(Equal(readRules(t)))
 }
 
 // TestRules runs the unit tests, which are those of each alert: that it fires, and that it does not.
