@@ -14,7 +14,7 @@ TESTARGS ?=
 export CGO_ENABLED ?= 0
 
 # The modules of this repository.
-MODULES := . hack/controlplane hack/helm/v3 hack/helm/v4 hack/tools hack/tools/golangci-lint
+MODULES := . hack/controlplane hack/helm/v3 hack/helm/v4 hack/prometheus hack/prometheus/crds hack/tools hack/tools/golangci-lint
 
 ##@ Everyday
 
@@ -120,8 +120,13 @@ test-race: bin/gotestsum bin/helm3 bin/helm4 ## Run all tests under the race det
 test-faults: bin/gotestsum ## Break the operator at every call in turn; takes long
 	$(call run-tests,test-faults,-count=1 -timeout 60m $(TESTARGS) ./test/faults/...,FAULTS=all)
 
+.PHONY: test-alerts
+test-alerts: bin/gotestsum bin/promtool bin/prometheus ## Test alerts and dashboard with a real Prometheus that scrapes the operator
+	@go -C hack/prometheus/crds mod download github.com/prometheus-operator/prometheus-operator
+	$(call run-tests,test-alerts,-tags e2e -count=1 -timeout 10m $(TESTARGS) ./test/alerts/...)
+
 .PHONY: e2e
-e2e: bin/gotestsum ## Run the tests with containers, on a node made for them (Linux, root) or the cluster of KUBECONFIG
+e2e: test-alerts bin/gotestsum ## Run the tests with containers, on a node made for them (Linux, root) or the cluster of KUBECONFIG
 	@hack/e2e/run.sh $(TESTARGS) ./test/e2e/...
 
 .PHONY: fuzz
@@ -156,3 +161,8 @@ bin/helm3: hack/helm/v3/go.mod hack/helm/v3/go.sum
 bin/helm4: hack/helm/v4/go.mod hack/helm/v4/go.sum
 	@echo "building Helm 4, once (minutes)" >&2
 	@go -C hack/helm/v4 build -o ../../../$@ helm.sh/helm/v4/cmd/helm && touch $@
+
+# Without the service discovery of every cloud, whose clients are most of what there would be to compile.
+bin/promtool bin/prometheus: hack/prometheus/go.mod hack/prometheus/go.sum
+	@echo "building $(@F), once (minutes)" >&2
+	@go -C hack/prometheus build -tags remove_all_sd -o ../../bin/ github.com/prometheus/prometheus/cmd/$(@F) && touch $@

@@ -203,7 +203,8 @@ func run(arguments []string) error {
 		return fmt.Errorf("setting up: %w", err)
 	}
 
-	reconciler := &controllers.Reconciler{}
+	activity := metrics.NewActivity()
+	reconciler := &controllers.Reconciler{Activity: activity}
 	if o.observeOnly {
 		logger.Info("only observing")
 	} else if o.renewer == renewerJob {
@@ -219,7 +220,7 @@ func run(arguments []string) error {
 		return fmt.Errorf("finding this machine's name, for the record: %w", err)
 	}
 	if reconciler.CheckInterval = o.checkInterval; o.checkInterval > 0 {
-		if reconciler.Platform, err = o.platformClient(); err != nil {
+		if reconciler.Platform, err = o.platformClient(activity.Requested); err != nil {
 			return err
 		}
 	}
@@ -233,7 +234,7 @@ func run(arguments []string) error {
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
-	if err := ctrlmetrics.Registry.Register(metrics.Collector{Cache: mgr.GetCache()}); err != nil {
+	if err := errors.Join(ctrlmetrics.Registry.Register(metrics.Collector{Cache: mgr.GetCache()}), ctrlmetrics.Registry.Register(activity)); err != nil {
 		return fmt.Errorf("setting up metrics: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -308,7 +309,7 @@ func ownImage(r client.Reader) (string, error) {
 }
 
 // platformClient asks Anypoint over HTTP.
-func (o *options) platformClient() (*platform.Client, error) {
+func (o *options) platformClient(observe func(call string, status int)) (*platform.Client, error) {
 	var ca []byte
 	if o.anypointCA != "" {
 		var err error
@@ -316,7 +317,7 @@ func (o *options) platformClient() (*platform.Client, error) {
 			return nil, fmt.Errorf("--anypoint-ca: %w", err)
 		}
 	}
-	return platform.New(platform.Options{Hosts: o.anypointHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}})
+	return platform.New(platform.Options{Hosts: o.anypointHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}, Observe: observe})
 }
 
 // execRenewer renews in this process's container.

@@ -82,17 +82,19 @@ func (r *Reconciler) save(ctx context.Context, o *observation, record *gateway.R
 	if err := changed.Save(ctx, r.writer, o.gateway); err != nil {
 		return err
 	}
-	audit(ctx, record.History, changed.History)
+	r.audit(ctx, record.Record, changed.Record)
 	o.remember(&changed)
 	return nil
 }
 
-// audit logs what a record tells for the first time.
-func audit(ctx context.Context, before, after []renewal.Entry) {
-	if len(after) == 0 || len(before) > 0 && before[len(before)-1] == after[len(after)-1] {
+// audit logs and counts what a record tells for the first time.
+func (r *Reconciler) audit(ctx context.Context, before, after renewal.Record) {
+	was, is := before.History, after.History
+	if len(is) == 0 || len(was) > 0 && was[len(was)-1] == is[len(is)-1] {
 		return
 	}
-	e := after[len(after)-1]
+	r.Activity.Recorded(before, after)
+	e := is[len(is)-1]
 	log.FromContext(ctx).WithName("audit").Info(e.Action, "cause", e.Cause, "from", e.From, "to", e.To, "outcome", e.Outcome)
 }
 

@@ -34,6 +34,7 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/metrics"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -64,6 +65,8 @@ type Reconciler struct {
 	// checks.
 	Platform      *platform.Client
 	CheckInterval time.Duration
+	// Activity counts what is done, where it is set.
+	Activity *metrics.Activity
 
 	claims  *claims
 	secrets *secrets

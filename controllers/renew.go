@@ -244,7 +244,7 @@ func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *r
 		case renewed != nil && stored.Newest.Certificate().Fingerprint == renewed.Certificate().Fingerprint,
 			renewed == nil && stored.Intent == nil:
 			last = nil // An earlier write had taken effect; its answer was lost.
-			audit(ctx, o.record.History, stored.History)
+			r.audit(ctx, o.record.Record, stored.Record)
 			o.remember(stored)
 			return true, nil
 		case stored.Newest.Certificate().Fingerprint != claimed:

@@ -77,6 +77,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 			SerialNumber: o.Certificate.SerialNumber, Fingerprint: o.Certificate.Fingerprint,
 			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),
 		}
+		s.ServingUntil = timeOrNil(o.ServingUntil())
 		s.RenewBefore = &metav1.Duration{Duration: d.Before}
 		s.RenewalTime = timeOrNil(planned(d, now))
 	}

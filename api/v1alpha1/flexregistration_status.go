@@ -30,6 +30,11 @@ type FlexRegistrationStatus struct {
 	// +optional
 	Certificate *CertificateStatus `json:"certificate,omitempty"`
 
+	// servingUntil is when the first of the certificates expires that running pods may hold: until a rollout is complete,
+	// that may be an older one than the Secret's.
+	// +optional
+	ServingUntil *metav1.Time `json:"servingUntil,omitempty"`
+
 	// renewBefore is how long before its expiry the certificate is renewed, after defaults and limits.
 	// +optional
 	RenewBefore *metav1.Duration `json:"renewBefore,omitempty"`

@@ -172,6 +172,10 @@ func (in *FlexRegistrationStatus) DeepCopyInto(out *FlexRegistrationStatus) {
 		*out = new(CertificateStatus)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.ServingUntil != nil {
+		in, out := &in.ServingUntil, &out.ServingUntil
+		*out = (*in).DeepCopy()
+	}
 	if in.RenewBefore != nil {
 		in, out := &in.RenewBefore, &out.RenewBefore
 		*out = new(v1.Duration)

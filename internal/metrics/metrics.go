@@ -1,5 +1,5 @@
-// Package metrics tells Prometheus of FlexRegistrations. Everything is collected at the scrape from the manager's cache, so
-// that nothing is stuck at an old value, or left behind by an object that is gone.
+// Package metrics tells Prometheus of FlexRegistrations. What is true of each is collected at the scrape from the manager's
+// cache, so that nothing is stuck at an old value, or left behind by an object that is gone; what was done is counted.
 package metrics
 
 import (
@@ -15,20 +15,24 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
+// prefix of the names of metrics.
+const prefix = "flexregistration_"
+
 // describe names a metric of FlexRegistrations; docs/metrics.md has them all.
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("flexregistration_"+name, help, append([]string{"namespace", "name"}, labels...), nil)
+	return prometheus.NewDesc(prefix+name, help, append([]string{"namespace", "name"}, labels...), nil)
 }
 
 var (
-	notAfter    = describe("certificate_not_after_timestamp_seconds", "When the certificate in the gateway's Secret expires.")
-	notBefore   = describe("certificate_not_before_timestamp_seconds", "When the validity of the certificate in the gateway's Secret begins.")
-	renewalTime = describe("renewal_timestamp_seconds", "When the certificate is to be renewed.")
-	lastRenewal = describe("last_renewal_timestamp_seconds", "When the operator has renewed the registration last.")
-	failures    = describe("failed_attempts", "Failed attempts to renew the present certificate.")
-	suspended   = describe("suspended", "Whether spec.suspend is set: 1 or 0.")
-	condition   = describe("condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
-	unmanaged   = prometheus.NewDesc("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.", []string{"namespace", "deployment"}, nil)
+	notAfter     = describe("certificate_not_after_timestamp_seconds", "When the certificate in the gateway's Secret expires.")
+	notBefore    = describe("certificate_not_before_timestamp_seconds", "When the validity of the certificate in the gateway's Secret begins.")
+	servingUntil = describe("serving_certificate_not_after_timestamp_seconds", "When the first of the certificates expires that running pods may hold.")
+	renewalTime  = describe("renewal_timestamp_seconds", "When the certificate is to be renewed.")
+	lastRenewal  = describe("last_renewal_timestamp_seconds", "When the operator has renewed the registration last.")
+	failures     = describe("failed_attempts", "Failed attempts to renew the present certificate.")
+	suspended    = describe("suspended", "Whether spec.suspend is set: 1 or 0.")
+	condition    = describe("condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
+	unmanaged    = prometheus.NewDesc("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.", []string{"namespace", "deployment"}, nil)
 )
 
 // Collector collects from a cache.
@@ -39,7 +43,7 @@ const scrapeTimeout = 10 * time.Second
 
 // Describe is the prometheus.Collector's.
 func (c Collector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{notAfter, notBefore, renewalTime, lastRenewal, failures, suspended, condition, unmanaged} {
+	for _, d := range []*prometheus.Desc{notAfter, notBefore, servingUntil, renewalTime, lastRenewal, failures, suspended, condition, unmanaged} {
 		descriptions <- d
 	}
 }
@@ -79,6 +83,7 @@ func collect(fr *v1alpha1.FlexRegistration, metrics chan<- prometheus.Metric) {
 		moment(notAfter, &certificate.NotAfter)
 		moment(notBefore, &certificate.NotBefore)
 	}
+	moment(servingUntil, fr.Status.ServingUntil)
 	moment(renewalTime, fr.Status.RenewalTime)
 	moment(lastRenewal, fr.Status.LastRenewalTime)
 	gauge(failures, float64(fr.Status.FailedAttempts))

@@ -36,6 +36,9 @@ type Options struct {
 	UserAgent string
 	// Clock is what lifetimes and waits are reckoned from. The deadlines of requests are the machine's.
 	Clock clock.Clock
+	// Observe, where it is set, is told of each request that was sent: the call, which is one of a few words, and the HTTP
+	// status of the answer, or 0 where there was none.
+	Observe func(call string, status int)
 }
 
 // Client asks control planes. All that use one share its tokens, what it knows of refused credentials, and the rate
@@ -44,6 +47,7 @@ type Client struct {
 	hosts     []string
 	userAgent string
 	clock     clock.Clock
+	observe   func(call string, status int)
 	http      *http.Client
 	// digest makes of credentials what nobody else can make or guess: its key is this process's.
 	digest func(anypoint.Credentials) string
@@ -76,6 +80,7 @@ func New(options Options) (*Client, error) {
 	c := &Client{
 		userAgent: options.UserAgent,
 		clock:     options.Clock,
+		observe:   options.Observe,
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

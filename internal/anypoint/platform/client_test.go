@@ -2,12 +2,14 @@ package platform
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -180,4 +182,27 @@ func connectProxy(t *testing.T, to string) (address string, asked *atomic.Value)
 		}
 	}()
 	return listener.Addr().String(), asked
+}
+
+func TestRequestsAreObserved(t *testing.T) {
+	b := newBench(t)
+	var observed []string
+	options := Options{Hosts: []string{b.Host()}, Clock: b.clock, Observe: func(call string, status int) { observed = append(observed, fmt.Sprint(call, " ", status)) }}
+	ask := func() {
+		client, err := New(options)
+		b.Expect(err).NotTo(HaveOccurred())
+		b.client = client
+		_, _ = b.of(app(t, b.app, b.secret)).Organization(t.Context())
+	}
+	ask()
+	b.Expect(observed).To(HaveEach("token 0"), "nobody has answered who can be trusted")
+	b.Expect(observed).To(HaveLen(3), "each repeat is a request")
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	b.Expect(b.WriteCA(ca)).To(Succeed())
+	var err error
+	options.CA, err = os.ReadFile(ca)
+	b.Expect(err).NotTo(HaveOccurred())
+	observed = nil
+	ask()
+	b.Expect(observed).To(Equal([]string{"token 200", "me 200"}))
 }

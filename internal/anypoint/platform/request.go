@@ -77,6 +77,9 @@ func (a *Account) ask(ctx context.Context, q question, answer any) *Error {
 // once sends a request and decodes the answer.
 func (a *Account) once(ctx context.Context, q question, answer any) *Error {
 	status, header, body, err := a.send(ctx, q)
+	if observe := a.client.observe; observe != nil {
+		observe(q.endpoint, status)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return q.ended(ctx)

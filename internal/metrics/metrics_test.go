@@ -1,0 +1,218 @@
+package metrics
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+var noon = time.Unix(1_700_000_000, 0)
+
+func at(d time.Duration) *metav1.Time { return &metav1.Time{Time: noon.Add(d)} }
+
+// full is a FlexRegistration of which everything is known.
+func full() *v1alpha1.FlexRegistration {
+	return &v1alpha1.FlexRegistration{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "ingress"},
+		Spec:       v1alpha1.FlexRegistrationSpec{Suspend: true, TargetRef: &v1alpha1.TargetReference{Name: "ingress"}},
+		Status: v1alpha1.FlexRegistrationStatus{
+			Certificate:  &v1alpha1.CertificateStatus{NotBefore: *at(-time.Hour), NotAfter: *at(3 * time.Hour)},
+			ServingUntil: at(time.Hour), RenewalTime: at(2 * time.Hour), LastRenewalTime: at(-time.Minute), FailedAttempts: 4,
+			Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse, Reason: "RolloutFailed"}},
+		},
+	}
+}
+
+func unmanagedDeployment() *appsv1.Deployment {
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "forgotten"}}
+	d.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "registration", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "forgotten"}}}}
+	return d
+}
+
+// registry has everything that the operator tells of some objects and some activity.
+func registry(t *testing.T, a *Activity, objects ...client.Object) *prometheus.Registry {
+	t.Helper()
+	g, scheme := NewWithT(t), runtime.NewScheme()
+	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	r := prometheus.NewPedanticRegistry()
+	g.Expect(r.Register(Collector{Cache: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()})).To(Succeed())
+	g.Expect(r.Register(a)).To(Succeed())
+	return r
+}
+
+// scrape tells all series with their values; of a histogram the count and the sum.
+func scrape(t *testing.T, r prometheus.Gatherer) map[string]float64 {
+	t.Helper()
+	families, err := r.Gather()
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	series := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			name := func(suffix string) string { return f.GetName() + suffix + "{" + strings.Join(labels, ",") + "}" }
+			if h := m.GetHistogram(); h != nil {
+				series[name("_count")], series[name("_sum")] = float64(h.GetSampleCount()), h.GetSampleSum()
+			} else {
+				series[name("")] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return series
+}
+
+func TestFlexRegistrationsAreCollected(t *testing.T) {
+	g := NewWithT(t)
+	series := scrape(t, registry(t, NewActivity(), full(), unmanagedDeployment()))
+	for name, want := range map[string]float64{
+		"flexregistration_serving_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":        1_700_003_600,
+		"flexregistration_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":                1_700_010_800,
+		"flexregistration_certificate_not_before_timestamp_seconds{name=ingress,namespace=gateway}":               1_699_996_400,
+		"flexregistration_renewal_timestamp_seconds{name=ingress,namespace=gateway}":                              1_700_007_200,
+		"flexregistration_last_renewal_timestamp_seconds{name=ingress,namespace=gateway}":                         1_699_999_940,
+		"flexregistration_failed_attempts{name=ingress,namespace=gateway}":                                        4,
+		"flexregistration_suspended{name=ingress,namespace=gateway}":                                              1,
+		"flexregistration_condition{name=ingress,namespace=gateway,reason=RolloutFailed,status=False,type=Ready}": 1,
+		"flex_gateway_unmanaged{deployment=forgotten,namespace=gateway}":                                          1,
+	} {
+		g.Expect(series).To(HaveKeyWithValue(name, want))
+	}
+}
+
+func TestWhatIsNotKnownIsAbsent(t *testing.T) {
+	unknown := &v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "ingress"}}
+	for name := range scrape(t, registry(t, NewActivity(), unknown)) {
+		NewWithT(t).Expect(name).NotTo(ContainSubstring("timestamp"))
+	}
+}
+
+func TestWhatIsGoneIsGone(t *testing.T) {
+	for name := range scrape(t, registry(t, NewActivity())) {
+		NewWithT(t).Expect(name).NotTo(ContainSubstring("name="))
+	}
+}
+
+func TestActivityIsCounted(t *testing.T) {
+	g := NewWithT(t)
+	a := NewActivity()
+	r := registry(t, a)
+	claimed := renewal.Record{Intent: &renewal.Intent{Since: noon.Add(-20 * time.Second)}}
+	a.Recorded(claimed, claimed.Failed(renewal.Failure{State: renewal.State(anypoint.RateLimited)}, renewal.Certificate{}, noon))
+	a.Recorded(claimed, claimed.Succeeded(renewal.Certificate{Fingerprint: "new"}, "", noon))
+	rolling := renewal.Record{Rollout: renewal.Rollout{Sequence: 1, Started: noon.Add(-5 * time.Minute)}}
+	a.Recorded(rolling, rolling.RolloutFailed("it crashes", noon))
+	a.Recorded(rolling, rolling.Told(renewal.Entry{Time: noon, Action: renewal.ActionRollout, Outcome: renewal.Succeeded}))
+	for _, action := range []string{"Restoration", "Adoption", "Adoption", "Pin"} {
+		a.Recorded(renewal.Record{}, renewal.Record{}.Told(renewal.Entry{Time: noon, Action: action, Outcome: renewal.Succeeded}))
+	}
+	a.Requested("token", 200)
+	a.Requested("token", 0)
+	series := scrape(t, r)
+	for name, want := range map[string]float64{
+		"flexregistration_renewals_total{reason=RateLimited,result=failed}": 1,
+		"flexregistration_renewals_total{reason=,result=succeeded}":         1,
+		"flexregistration_renewals_total{reason=MFARequired,result=failed}": 0,
+		"flexregistration_renewal_duration_seconds_count{result=succeeded}": 1,
+		"flexregistration_renewal_duration_seconds_sum{result=failed}":      20,
+		"flexregistration_rollouts_total{result=failed}":                    1,
+		"flexregistration_rollouts_total{result=succeeded}":                 1,
+		"flexregistration_rollout_duration_seconds_sum{result=succeeded}":   300,
+		"flexregistration_restorations_total{}":                             1,
+		"flexregistration_adoptions_total{}":                                2,
+		"flexregistration_pins_total{}":                                     1,
+		"flexregistration_anypoint_requests_total{call=token,code=200}":     1,
+		"flexregistration_anypoint_requests_total{call=token,code=0}":       1,
+	} {
+		g.Expect(series).To(HaveKeyWithValue(name, want))
+	}
+}
+
+// TestEachReasonIsThereFromTheStart holds the list of reasons against the declarations of package anypoint: what is missing
+// there would show only from its second failure on.
+func TestEachReasonIsThereFromTheStart(t *testing.T) {
+	g := NewWithT(t)
+	source, err := os.ReadFile("../anypoint/errors.go")
+	g.Expect(err).NotTo(HaveOccurred())
+	declared := regexp.MustCompile(`(?m)^\t\w+ +Class = "(\w+)"$`).FindAllStringSubmatch(string(source), -1)
+	g.Expect(declared).NotTo(BeEmpty())
+	g.Expect(reasons).To(HaveLen(len(declared)))
+	series := scrape(t, registry(t, NewActivity()))
+	for _, d := range declared {
+		g.Expect(series).To(HaveKeyWithValue("flexregistration_renewals_total{reason="+d[1]+",result=failed}", 0.0))
+	}
+}
+
+func TestNothingIsCountedWhereNobodyAsks(*testing.T) {
+	(*Activity)(nil).Recorded(renewal.Record{}, renewal.Record{}.Told(renewal.Entry{Action: "Pin"}))
+}
+
+func TestNamesFollowTheConventions(t *testing.T) {
+	g := NewWithT(t)
+	a := NewActivity()
+	a.Requested("token", 200)
+	families, err := registry(t, a, full(), unmanagedDeployment()).Gather()
+	g.Expect(err).NotTo(HaveOccurred())
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(problems).To(BeEmpty())
+}
+
+// TestDocumentation holds docs/metrics.md to list exactly the metrics that there are, with their types and labels.
+func TestDocumentation(t *testing.T) {
+	g := NewWithT(t)
+	a := NewActivity()
+	a.Requested("token", 200)
+	families, err := registry(t, a, full(), unmanagedDeployment()).Gather()
+	g.Expect(err).NotTo(HaveOccurred())
+	var exist []string
+	for _, f := range families {
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, l.GetName())
+		}
+		exist = append(exist, row(f.GetName(), strings.ToLower(f.GetType().String()), labels))
+	}
+	// All that is described was there to be seen.
+	descriptions := make(chan *prometheus.Desc, 100)
+	Collector{}.Describe(descriptions)
+	a.Describe(descriptions)
+	g.Expect(exist).To(HaveLen(len(descriptions)))
+
+	page, err := os.ReadFile("../../docs/metrics.md")
+	g.Expect(err).NotTo(HaveOccurred())
+	var documented []string
+	for _, line := range strings.Split(string(page), "\n") {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		cells := strings.Split(line, "|")
+		documented = append(documented, row(strings.Trim(cells[1], " `"), strings.TrimSpace(cells[2]), regexp.MustCompile(`\w+`).FindAllString(cells[3], -1)))
+	}
+	g.Expect(documented).To(ConsistOf(exist))
+}
+
+func row(name, kind string, labels []string) string {
+	slices.Sort(labels)
+	return name + " " + kind + " " + strings.Join(labels, ",")
+}
