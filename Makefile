@@ -25,8 +25,12 @@ help: ## Show this help
 	  /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/manager
+build: plugin ## Build bin/manager and bin/kubectl-flexreg
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/manager .
+
+.PHONY: plugin
+plugin: ## Build the kubectl plugin, bin/kubectl-flexreg
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-flexreg ./cmd/kubectl-flexreg
 
 .PHONY: run
 run: ## Run the operator from source against the current kubeconfig; ARGS are its flags
