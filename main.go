@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -342,7 +343,7 @@ func listUnmanaged([]string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	found, err := gateway.WriteManifests(ctx, c, gateway.DefaultCredentials, os.Stdout)
+	found, err := gateway.WriteManifests(ctx, c, metav1.NamespaceAll, gateway.DefaultCredentials, os.Stdout)
 	if err != nil {
 		return err
 	}

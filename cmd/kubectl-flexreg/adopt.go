@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
@@ -24,11 +24,10 @@ func (p *plugin) adoptCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var reader client.Reader = c
-			if !everywhere {
-				reader = client.NewNamespacedClient(c, namespace)
+			if everywhere {
+				namespace = metav1.NamespaceAll
 			}
-			found, err := gateway.WriteManifests(cmd.Context(), reader, credentials, p.Out)
+			found, err := gateway.WriteManifests(cmd.Context(), c, namespace, credentials, p.Out)
 			if err != nil {
 				return explained("looking for gateways", err)
 			}

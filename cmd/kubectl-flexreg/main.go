@@ -48,7 +48,7 @@ func main() {
 // run carries a command line out, and returns the exit code.
 func run(ctx context.Context, arguments []string, streams genericiooptions.IOStreams, now clock.PassiveClock) int {
 	ctrl.SetLogger(klog.Background())
-	root := newRoot(streams, now)
+	root := newRoot(streams, now) //nolint:contextcheck // Commands have it from cobra.
 	root.SetArgs(arguments)
 	err := root.ExecuteContext(ctx)
 	var outcome notReady

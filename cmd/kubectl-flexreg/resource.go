@@ -7,11 +7,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
@@ -19,6 +23,8 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
+
+var flexRegistration = v1alpha1.GroupVersion.WithKind("FlexRegistration")
 
 // plugin is what all commands share.
 type plugin struct {
@@ -39,7 +45,15 @@ func (p *plugin) connect() (client.WithWatch, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("finding the namespace: %w", err)
 	}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: p.scheme})
+	// What is needed is known: the API server needs not be asked what there is.
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for kind, scope := range map[schema.GroupVersionKind]meta.RESTScope{
+		flexRegistration: meta.RESTScopeNamespace, corev1.SchemeGroupVersion.WithKind("Secret"): meta.RESTScopeNamespace,
+		appsv1.SchemeGroupVersion.WithKind("Deployment"): meta.RESTScopeNamespace, corev1.SchemeGroupVersion.WithKind("Namespace"): meta.RESTScopeRoot,
+	} {
+		mapper.Add(kind, scope)
+	}
+	c, err := client.NewWithWatch(config, client.Options{Scheme: p.scheme, Mapper: mapper})
 	if err != nil {
 		return nil, "", fmt.Errorf("connecting to the cluster: %w", err)
 	}
@@ -75,8 +89,14 @@ func (r *resource) ready() metav1.Condition { return r.condition(v1alpha1.Condit
 
 func empty() *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FlexRegistration"))
+	u.SetGroupVersionKind(flexRegistration)
 	return u
+}
+
+func emptyList() *unstructured.UnstructuredList {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FlexRegistrationList"))
+	return list
 }
 
 func get(ctx context.Context, c client.Reader, key client.ObjectKey) (*resource, error) {
@@ -89,7 +109,7 @@ func get(ctx context.Context, c client.Reader, key client.ObjectKey) (*resource,
 
 // explained says what to do about an API that isn't there.
 func explained(doing string, err error) error {
-	if meta.IsNoMatchError(err) {
+	if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
 		return fmt.Errorf("%s: the cluster has no FlexRegistrations: install the operator's CustomResourceDefinition, or choose another cluster with --context", doing)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
@@ -136,8 +156,7 @@ func (s *selection) read(ctx context.Context, c client.Reader, namespace string,
 	if s.allNamespaces {
 		namespace = metav1.NamespaceAll
 	}
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FlexRegistrationList"))
+	list := emptyList()
 	if err := c.List(ctx, list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
 		return nil, explained("listing FlexRegistrations", err)
 	}

@@ -38,11 +38,8 @@ func (p *plugin) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			now := p.clock.Now()
-			slices.SortStableFunc(all, func(a, b *resource) int {
-				return cmp.Or(cmp.Compare(attention(a), attention(b)), expiry(a).Compare(expiry(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-			})
-			v := view{w: p.Out, now: now, colours: printers.AllowsColorOutput(p.Out)}
+			byAttention(all)
+			v := view{w: p.Out, now: p.clock.Now(), colours: printers.AllowsColorOutput(p.Out)}
 			switch {
 			case *format.OutputFormat != formatWide && *format.OutputFormat+*format.TemplatePrinterFlags.TemplateArgument != "":
 				err = printAs(format, all, len(names) == 1, p.Out)
@@ -97,7 +94,14 @@ func verdict(all []*resource) error {
 	return notReady{fmt.Sprintf("%d of %d not Ready: %s", len(not), len(all), strings.Join(not[:min(len(not), 5)], ", ")+strings.Repeat(", …", min(1, max(0, len(not)-5))))}
 }
 
-// attention sorts by who needs somebody first.
+// byAttention sorts by who needs somebody first.
+func byAttention(all []*resource) {
+	slices.SortFunc(all, func(a, b *resource) int {
+		return cmp.Or(cmp.Compare(attention(a), attention(b)), expiry(a).Compare(expiry(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// attention is the less, the sooner somebody is needed.
 func attention(r *resource) int {
 	ready := r.ready().Status
 	switch {

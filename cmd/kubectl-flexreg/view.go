@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -22,12 +23,17 @@ type view struct {
 	colours bool
 }
 
-// rows writes cells in columns. What they hold comes from files and messages, and must not steer the terminal.
+// oneLine keeps what comes from files and messages from steering the terminal.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }), " ")
+}
+
+// rows writes cells in columns.
 func (v view) rows(rows [][]string) error {
 	columns := printers.GetNewTabWriter(v.w)
 	for _, row := range rows {
 		for i := range row {
-			row[i] = v.paint(printers.EscapeTerminal(strings.Join(strings.FieldsFunc(row[i], func(r rune) bool { return r == '\n' || r == '\t' || r == '\v' || r == '\f' }), " ")))
+			row[i] = v.paint(oneLine(row[i]))
 		}
 		fmt.Fprintln(columns, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
@@ -94,7 +100,7 @@ func (v view) full(r *resource) error {
 		rows[2][1] += " (the operator has not looked at the last change of the spec yet)"
 	}
 	if command := hints[ready.Reason]; command != "" {
-		rows = append(rows, []string{"To do:", fmt.Sprintf("kubectl flexreg "+command+" -n %s", r.Name, r.Namespace)})
+		rows = append(rows, []string{"To change that:", fmt.Sprintf("kubectl flexreg "+command+" -n %s", r.Name, r.Namespace)})
 	}
 	add := func(label, value string) {
 		if value != "" {
@@ -110,7 +116,7 @@ func (v view) full(r *resource) error {
 	}
 	add("Rollout", v.rollout(r.Status.Rollout))
 	if r.Status.FailedAttempts > 0 {
-		add("Failed", fmt.Sprintf("%d attempts to renew this certificate", r.Status.FailedAttempts))
+		add("Failed attempts", fmt.Sprintf("%d, to renew this certificate", r.Status.FailedAttempts))
 	}
 	add("Policy", strings.Join(slices.DeleteFunc([]string{string(r.Spec.Renewal.Policy), string(r.Spec.Publish.Policy), prefixed("pinned to ", r.Spec.Pin), map[bool]string{true: "suspended"}[r.Spec.Suspend]}, isEmpty), ", "))
 	if err := v.rows(rows); err != nil {

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,7 +28,7 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 		latest = r
 		if now := state(r.condition(about)); now != told {
 			told = now
-			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), printers.EscapeTerminal(r.String()+": "+now))
+			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), oneLine(r.String()+": "+now))
 		}
 		done := e.reached(r, value)
 		if done && r.condition(about).Status == metav1.ConditionTrue || done && about == v1alpha1.ConditionReady {
@@ -44,9 +43,7 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 		return err
 	}
 	_, err := watchtools.Until(ctx, changed.ResourceVersion, &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FlexRegistrationList"))
-		return c.Watch(ctx, list, client.InNamespace(changed.Namespace), &client.ListOptions{Raw: &o, FieldSelector: fields.OneTermEqualSelector("metadata.name", changed.Name)})
+		return c.Watch(ctx, emptyList(), client.InNamespace(changed.Namespace), &client.ListOptions{Raw: &o, FieldSelector: fields.OneTermEqualSelector("metadata.name", changed.Name)})
 	}}, func(event watch.Event) (bool, error) {
 		switch object := event.Object.(type) {
 		case *unstructured.Unstructured:

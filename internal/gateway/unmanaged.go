@@ -23,7 +23,7 @@ const DefaultCredentials = "anypoint"
 // Unmanaged finds the Deployments with a volume called "registration", made from a Secret, as the vendor's chart has it, that
 // none of the FlexRegistrations covers: by its target, or by its Secret.
 func Unmanaged(ctx context.Context, r client.Reader, all []v1alpha1.FlexRegistration) ([]types.NamespacedName, error) {
-	found, _, err := unmanaged(ctx, r, all)
+	found, _, err := unmanaged(ctx, r, metav1.NamespaceAll, all)
 	var names []types.NamespacedName
 	for _, m := range found {
 		names = append(names, m.deployment)
@@ -36,7 +36,7 @@ type mounted struct{ deployment, secret types.NamespacedName }
 
 // unmanaged returns what Unmanaged finds, in the order of names, and by Secret the FlexRegistration that covers another
 // Deployment with the same Secret.
-func unmanaged(ctx context.Context, r client.Reader, all []v1alpha1.FlexRegistration) (found []mounted, sharing map[types.NamespacedName]string, _ error) {
+func unmanaged(ctx context.Context, r client.Reader, namespace string, all []v1alpha1.FlexRegistration) (found []mounted, sharing map[types.NamespacedName]string, _ error) {
 	targets, secrets := map[types.NamespacedName]string{}, map[types.NamespacedName]bool{}
 	sharing = map[types.NamespacedName]string{}
 	for i := range all {
@@ -51,7 +51,7 @@ func unmanaged(ctx context.Context, r client.Reader, all []v1alpha1.FlexRegistra
 		}
 	}
 	var deployments appsv1.DeploymentList
-	if err := r.List(ctx, &deployments, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.List(ctx, &deployments, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("listing Deployments: %w", err)
 	}
 	for i := range deployments.Items {
@@ -72,15 +72,15 @@ func unmanaged(ctx context.Context, r client.Reader, all []v1alpha1.FlexRegistra
 	return found, sharing, nil
 }
 
-// WriteManifests writes a FlexRegistration, as YAML to look over and apply, for each gateway that none covers: one for all
-// Deployments that share a Secret. Where a FlexRegistration has one of those as its target, a comment says how it can cover the
+// WriteManifests writes a FlexRegistration, as YAML to look over and apply, for each gateway of a namespace ("" for all) that none
+// covers: one for all Deployments that share a Secret. Where a FlexRegistration has one of those as its target, a comment says how it can cover the
 // others. It returns how many Deployments are not covered.
-func WriteManifests(ctx context.Context, r client.Reader, credentials string, w io.Writer) (int, error) {
+func WriteManifests(ctx context.Context, r client.Reader, namespace, credentials string, w io.Writer) (int, error) {
 	var all v1alpha1.FlexRegistrationList
-	if err := r.List(ctx, &all); err != nil {
+	if err := r.List(ctx, &all, client.InNamespace(namespace)); err != nil {
 		return 0, fmt.Errorf("listing FlexRegistrations: %w", err)
 	}
-	found, sharing, err := unmanaged(ctx, r, all.Items)
+	found, sharing, err := unmanaged(ctx, r, namespace, all.Items)
 	if err != nil {
 		return 0, err
 	}
