@@ -179,14 +179,9 @@ func (p *plugin) pinCommand() *cobra.Command {
 		Short: "Go back to the certificate before, or keep the present one; --clear goes on with the newest",
 		Long: "Has the gateway get the certificate with this serial number, the newest that is recorded or the one before, and keep it: nothing is\n" +
 			"renewed meanwhile, however urgent. --clear ends that. With --wait it returns when the gateway's pods run with it.",
-		Example: "  kubectl flexreg pin ingress 4F3A90B1 -n gateway --wait\n  kubectl flexreg pin ingress -n gateway --clear",
-		Args:    cobra.RangeArgs(1, 2),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-			if len(args) == 0 {
-				return p.complete(1)(cmd, args, toComplete)
-			}
-			return p.completeSerial(cmd.Context(), args)
-		},
+		Example:           "  kubectl flexreg pin ingress 4F3A90B1 -n gateway --wait\n  kubectl flexreg pin ingress -n gateway --clear",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: p.complete(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e := edit{done: "not pinned any more", field: []string{"spec", "pin"}, value: constant(nil), reached: func(r *resource, _ any) bool { return settled(r) }}
 			switch {
@@ -208,30 +203,6 @@ func (p *plugin) pinCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&clear, "clear", false, "Go on with the newest certificate.")
 	f.bind(cmd)
 	return cmd
-}
-
-// completeSerial offers the serial numbers that the status speaks of.
-func (p *plugin) completeSerial(ctx context.Context, args []string) ([]string, cobra.ShellCompDirective) {
-	c, namespace, err := p.connect()
-	if err != nil || len(args) > 1 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	r, err := get(ctx, c, client.ObjectKey{Namespace: namespace, Name: args[0]})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	serials, seen := []string{}, map[string]bool{"": true}
-	add := func(serial, what string) {
-		if !seen[serial] {
-			serials, seen[serial] = append(serials, cobra.CompletionWithDesc(serial, what)), true
-		}
-	}
-	add(certificateOf(r).SerialNumber, "the present one")
-	for i := len(r.Status.History) - 1; i >= 0; i-- {
-		add(r.Status.History[i].To, "newer")
-		add(r.Status.History[i].From, "older")
-	}
-	return serials, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (p *plugin) suspendCommand() *cobra.Command {

@@ -195,7 +195,7 @@ func TestPlugin(t *testing.T) {
 	}{
 		{"Status", (*suite).status}, {"Inspect", (*suite).inspect}, {"Export", (*suite).export}, {"Adopt", (*suite).adopt},
 		{"Writing", (*suite).writing}, {"NobodyIsOverwritten", (*suite).nobodyIsOverwritten}, {"Rehearse", (*suite).rehearse}, {"Completion", (*suite).completion},
-		{"Renew", (*suite).renew}, {"Approve", (*suite).approve}, {"Pin", (*suite).pin}, {"Confirm", (*suite).confirm}, {"GivenUp", (*suite).givenUp}, {"NoSuchResource", (*suite).noSuchResource},
+		{"Renew", (*suite).renew}, {"Approve", (*suite).approve}, {"Pin", (*suite).pin}, {"Resume", (*suite).resume}, {"Confirm", (*suite).confirm}, {"GivenUp", (*suite).givenUp}, {"NoSuchResource", (*suite).noSuchResource},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.test(s.in(t)) })
 	}
@@ -505,7 +505,11 @@ func (s *suite) rehearse() {
 }
 
 func (s *suite) completion() {
-	s.Expect(s.flexreg(0, "__complete", "--namespace="+unwatched, "--kubeconfig="+s.kubeconfig, "status", "").out).To(And(ContainSubstring("ingress\tScheduled\n"), ContainSubstring("refused\t"), ContainSubstring(":4\n")))
+	complete := func(arguments ...string) string {
+		return s.flexreg(0, append([]string{"__complete", "--namespace=" + unwatched, "--kubeconfig=" + s.kubeconfig}, arguments...)...).out
+	}
+	s.Expect(complete("status", "")).To(And(ContainSubstring("ingress\tScheduled\n"), ContainSubstring("refused\t"), ContainSubstring(":4\n")))
+	s.Expect(complete("approve", "ingress", "")).To(Equal(":4\n"), "it takes one name")
 }
 
 // renew has the operator renew.
@@ -538,12 +542,20 @@ func (s *suite) pin() {
 	newest := s.get(watched, "ingress").Status.Certificate.SerialNumber
 	history := s.get(watched, "ingress").Status.History
 	before := history[len(history)-1].From
-	s.Expect(s.flexreg(0, "__complete", "--namespace="+watched, "--kubeconfig="+s.kubeconfig, "pin", "ingress", "").out).To(And(ContainSubstring(before+"\tolder"), ContainSubstring(newest+"\tthe present one")))
 	s.Expect(s.flexreg(2, "pin", "ingress", "ABCDEF", "-n", watched, "--wait", "--timeout=1m").errOut).To(ContainSubstring("PinUnknown"))
 	s.flexreg(0, "pin", "ingress", before, "-n", watched, "--wait", "--timeout=1m")
 	s.Expect(s.get(watched, "ingress").Status.Certificate.SerialNumber).To(Equal(before))
 	s.flexreg(0, "pin", "ingress", "--clear", "-n", watched, "--wait", "--timeout=1m")
 	s.Expect(s.get(watched, "ingress").Status.Certificate.SerialNumber).To(Equal(newest))
+}
+
+// resume waits until a renewal that was held up is done.
+func (s *suite) resume() {
+	gateway := s.gateway("held", 10*day, func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
+	s.Expect(s.flexreg(2, "status", "held", "-n", watched).out).To(MatchRegexp(`Next: +somebody must act\nTo change that: +kubectl flexreg resume held -n gateway\n`))
+	s.flexreg(0, "resume", "held", "-n", watched, "--wait", "--timeout=1m")
+	s.Expect(s.platform.Renewals(gateway.AgentID)).To(HaveLen(1))
+	s.Expect(s.get(watched, "held").Status.Rollout.Completed).To(BeTrue())
 }
 
 // confirm takes over a record of another cluster.

@@ -225,6 +225,10 @@ func (v view) next(r *resource) string {
 		return "somebody must act"
 	case r.condition(v1alpha1.ConditionReconciling).Status == metav1.ConditionTrue:
 		return "under way"
+	case r.Spec.Suspend:
+		return "nothing while suspended"
+	case r.Spec.Pin != "":
+		return "nothing while pinned"
 	case s.RenewalTime != nil && s.RenewalTime.After(v.now):
 		return "renewal at " + v.at(s.RenewalTime.Time)
 	}

@@ -91,7 +91,9 @@ func givenUp(r *resource) bool {
 	return ready.Reason == v1alpha1.ReasonAwaitingApproval || ready.Status == metav1.ConditionFalse && r.condition(v1alpha1.ConditionReconciling).Status != metav1.ConditionTrue
 }
 
-// settled says that the gateway's pods run with the certificate in its Secret, by a status that speaks of the present spec.
+// settled says that the gateway's pods run with the certificate in its Secret, and that nothing is under way, by a status that
+// speaks of the present spec.
 func settled(r *resource) bool {
-	return r.Status.ObservedGeneration >= r.Generation && r.condition(v1alpha1.ConditionRolledOut).Status == metav1.ConditionTrue && r.ready().Status == metav1.ConditionTrue
+	return r.Status.ObservedGeneration >= r.Generation && r.condition(v1alpha1.ConditionRolledOut).Status == metav1.ConditionTrue &&
+		r.ready().Status == metav1.ConditionTrue && r.condition(v1alpha1.ConditionReconciling).Status != metav1.ConditionTrue
 }
