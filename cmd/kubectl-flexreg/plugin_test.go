@@ -549,13 +549,18 @@ func (s *suite) pin() {
 	s.Expect(s.get(watched, "ingress").Status.Certificate.SerialNumber).To(Equal(newest))
 }
 
-// resume waits until a renewal that was held up is done.
+// resume waits until renewals that were held up are done, also where a certificate has expired and Ready is False until then.
 func (s *suite) resume() {
-	gateway := s.gateway("held", 10*day, func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true })
+	suspended := func(fr *v1alpha1.FlexRegistration) { fr.Spec.Suspend = true }
+	gateways := map[string]simulator.Gateway{"held": s.gateway("held", 10*day, suspended), "late": s.gateway("late", -time.Hour, suspended)}
 	s.Expect(s.flexreg(2, "status", "held", "-n", watched).out).To(MatchRegexp(`Next: +somebody must act\nTo change that: +kubectl flexreg resume held -n gateway\n`))
-	s.flexreg(0, "resume", "held", "-n", watched, "--wait", "--timeout=1m")
-	s.Expect(s.platform.Renewals(gateway.AgentID)).To(HaveLen(1))
-	s.Expect(s.get(watched, "held").Status.Rollout.Completed).To(BeTrue())
+	for name, said := range map[string]string{"held": "True, Renewing", "late": "False, CertificateExpired"} {
+		s.platform.Inject(simulator.Fault{Call: simulator.CallRenew, Kind: simulator.Slow, Latency: time.Second})
+		r := s.flexreg(0, "resume", name, "-n", watched, "--wait", "--timeout=1m")
+		s.Expect(r.errOut).To(ContainSubstring("FlexRegistration gateway/%s: Ready is %s: ", name, said))
+		s.Expect(s.platform.Renewals(gateways[name].AgentID)).To(HaveLen(1))
+		s.Expect(s.get(watched, name).Status.Rollout).To(HaveField("Completed", true))
+	}
 }
 
 // confirm takes over a record of another cluster.
