@@ -25,8 +25,21 @@ help: ## Show this help
 	  /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/manager
+build: plugin ## Build bin/manager and bin/kubectl-flexreg
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/manager .
+
+.PHONY: plugin
+plugin: ## Build the kubectl plugin, bin/kubectl-flexreg
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-flexreg ./cmd/kubectl-flexreg
+
+.PHONY: plugin-archives
+plugin-archives: ## Build the archives that hack/krew/flexreg.yaml names, in bin/krew
+	@mkdir -p bin/krew && for platform in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64; do \
+	  os=$${platform%_*} program=kubectl-flexreg; [ $$os != windows ] || program=$$program.exe; \
+	  directory=$$(mktemp -d) && cp LICENSE "$$directory" && echo "$$platform" && \
+	  GOOS=$$os GOARCH=$${platform#*_} go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o "$$directory/$$program" ./cmd/kubectl-flexreg && \
+	  tar -czf bin/krew/kubectl-flexreg_$(VERSION)_$$platform.tar.gz -C "$$directory" LICENSE $$program && rm -r "$$directory" || exit 1; \
+	done
 
 .PHONY: run
 run: ## Run the operator from source against the current kubeconfig; ARGS are its flags

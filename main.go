@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // for windows: the image has no time zones
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -346,27 +346,11 @@ func listUnmanaged([]string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	var all v1alpha1.FlexRegistrationList
-	if err := c.List(ctx, &all); err != nil {
-		return fmt.Errorf("listing FlexRegistrations: %w", err)
-	}
-	found, err := gateway.Unmanaged(ctx, c, all.Items)
+	found, err := gateway.WriteManifests(ctx, c, metav1.NamespaceAll, gateway.DefaultCredentials, os.Stdout)
 	if err != nil {
 		return err
 	}
-	taken := map[client.ObjectKey]bool{}
-	for i := range all.Items {
-		taken[client.ObjectKeyFromObject(&all.Items[i])] = true
-	}
-	for _, d := range found {
-		name := strings.Trim(d.Name[:min(len(d.Name), 48)], "-.") // The resource allows for 52.
-		for taken[client.ObjectKey{Namespace: d.Namespace, Name: name}] {
-			name += "-x"
-		}
-		taken[client.ObjectKey{Namespace: d.Namespace, Name: name}] = true
-		fmt.Fprintf(os.Stdout, "---\napiVersion: %s\nkind: FlexRegistration\nmetadata: {name: %q, namespace: %q}\nspec:\n  targetRef: {name: %q}\n  credentialsRef: {name: anypoint}\n", v1alpha1.GroupVersion, name, d.Namespace, d.Name)
-	}
-	fmt.Fprintf(os.Stderr, "%d gateways are not covered by a FlexRegistration\n", len(found))
+	fmt.Fprintf(os.Stderr, "%d Deployments with a registration are not covered by a FlexRegistration\n", found)
 	return nil
 }
 

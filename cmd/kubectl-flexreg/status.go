@@ -1,0 +1,122 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+)
+
+const formatWide = "wide"
+
+func (p *plugin) statusCommand() *cobra.Command {
+	var s selection
+	format := genericclioptions.NewPrintFlags("")
+	cmd := &cobra.Command{
+		Use:   "status [NAME...]",
+		Short: "Show what is with FlexRegistrations: one in full, several as a table, those that need somebody first",
+		Long: "Shows one FlexRegistration in full, or several as a table, with those first that need somebody.\n\n" +
+			"Exit codes: 0 all are Ready; 1 they could not be read; 2 one is not Ready, or nothing is known of it.",
+		Example:           "  kubectl flexreg status\n  kubectl flexreg status ingress -n gateway\n  kubectl flexreg status -A -o wide\n  kubectl flexreg status -A -o json",
+		ValidArgsFunction: p.complete(0),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			c, namespace, err := p.connect()
+			if err != nil {
+				return err
+			}
+			all, err := s.read(cmd.Context(), c, namespace, names)
+			if err != nil {
+				return err
+			}
+			byAttention(all)
+			v := view{w: p.Out, now: p.clock.Now(), colours: printers.AllowsColorOutput(p.Out)}
+			switch {
+			case *format.OutputFormat != formatWide && *format.OutputFormat+*format.TemplatePrinterFlags.TemplateArgument != "":
+				err = printAs(format, all, len(names) == 1, p.Out)
+			case len(all) == 0 && s.allNamespaces:
+				fmt.Fprintln(p.ErrOut, "There are no FlexRegistrations.")
+			case len(all) == 0:
+				fmt.Fprintf(p.ErrOut, "There are no FlexRegistrations in namespace %s.\n", namespace)
+			case len(names) == 1:
+				err = v.full(all[0])
+			default:
+				err = v.table(all, s.allNamespaces, *format.OutputFormat == formatWide)
+			}
+			if err != nil {
+				return err
+			}
+			return verdict(all)
+		},
+	}
+	s.bind(cmd, false)
+	format.AddFlags(cmd)
+	cmd.Flag("output").Usage = "Output format. One of: (" + strings.Join(append(format.AllowedFormats(), formatWide), ", ") + ")."
+	return cmd
+}
+
+// printAs prints for programs: the one that was asked for by name, or a list.
+func printAs(format *genericclioptions.PrintFlags, all []*resource, single bool, w io.Writer) error {
+	printer, err := format.ToPrinter()
+	if err != nil {
+		return err
+	}
+	if single {
+		return printer.PrintObj(all[0].raw, w)
+	}
+	list := &unstructured.UnstructuredList{Object: map[string]any{"apiVersion": "v1", "kind": "List"}}
+	for _, r := range all {
+		list.Items = append(list.Items, *r.raw)
+	}
+	return printer.PrintObj(runtime.Object(list), w)
+}
+
+// verdict is what the exit code says.
+func verdict(all []*resource) error {
+	var not []string
+	for _, r := range all {
+		if r.ready().Status != metav1.ConditionTrue {
+			not = append(not, r.Namespace+"/"+r.Name)
+		}
+	}
+	if len(not) == 0 {
+		return nil
+	}
+	return notReady{fmt.Sprintf("%d of %d not Ready: %s", len(not), len(all), strings.Join(not[:min(len(not), 5)], ", ")+strings.Repeat(", …", min(1, max(0, len(not)-5))))}
+}
+
+// byAttention sorts by who needs somebody first.
+func byAttention(all []*resource) {
+	slices.SortFunc(all, func(a, b *resource) int {
+		return cmp.Or(cmp.Compare(attention(a), attention(b)), expiry(a).Compare(expiry(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// attention is the less, the sooner somebody is needed.
+func attention(r *resource) int {
+	ready := r.ready().Status
+	switch {
+	case r.condition(v1alpha1.ConditionCertificateValid).Status == metav1.ConditionFalse:
+		return 0
+	case ready == metav1.ConditionFalse && r.condition(v1alpha1.ConditionStalled).Status == metav1.ConditionTrue:
+		return 1
+	case ready == metav1.ConditionFalse:
+		return 2
+	case ready != metav1.ConditionTrue:
+		return 3
+	case slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool { return c.Status == metav1.ConditionFalse }):
+		return 4
+	case r.condition(v1alpha1.ConditionReconciling).Status == metav1.ConditionTrue:
+		return 5
+	}
+	return 6
+}

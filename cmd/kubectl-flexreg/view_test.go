@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "Write what is shown to testdata, instead of comparing it.")
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func at(d time.Duration) metav1.Time { return metav1.NewTime(noon.Add(d)) }
+
+func pointer(t metav1.Time) *metav1.Time { return &t }
+
+const day = 24 * time.Hour
+
+// condition is one that has lasted for a day.
+func condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: at(-day)}
+}
+
+// told is a FlexRegistration with a certificate that expires in the given time.
+func told(name string, remaining time.Duration, conditions ...metav1.Condition) *resource {
+	return &resource{FlexRegistration: v1alpha1.FlexRegistration{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: name, Generation: 2},
+		Status: v1alpha1.FlexRegistrationStatus{
+			ObservedGeneration: 2,
+			Conditions:         conditions,
+			Gateway:            &v1alpha1.GatewayStatus{Name: name + "-gateway", AgentID: "0d5c3a2e-7d6b-4b8e-9d40-6c2a3f1b7e55", AnypointURL: "https://anypoint.mulesoft.com"},
+			SecretRef:          &v1alpha1.SecretKeyReference{Name: name + "-registration", Key: "registration.yaml"},
+			Certificate:        &v1alpha1.CertificateStatus{SerialNumber: "4F3A90B1", NotBefore: at(-60 * day), NotAfter: at(remaining)},
+		},
+	}}
+}
+
+func scheduled() *resource {
+	r := told("ingress", 390*day,
+		condition("Ready", "True", "Scheduled", "the next renewal is due at 2027-11-17T12:00:00Z"),
+		condition("CertificateValid", "True", "Valid", "valid until 2027-12-17T12:00:00Z"),
+		condition("Rehearsed", "False", "MissingScope", "the credentials may not renew"),
+		condition("Someday", "Unknown", "NotYet", "a type that nobody knows"))
+	r.Status.RenewalTime = pointer(at(360 * day))
+	r.Status.Rollout = &v1alpha1.RolloutStatus{Sequence: 3, Completed: true, StartTime: pointer(at(-2 * time.Hour)), CompletionTime: pointer(at(-time.Hour)), Deployments: []string{"ingress", "ingress-b"}}
+	r.Status.History = []v1alpha1.HistoryEntry{
+		{Time: at(-3 * time.Hour), Action: "Renewal", Cause: "Due", From: "11AA", Outcome: "RateLimited"},
+		{Time: at(-2 * time.Hour), Action: "Renewal", Cause: "Requested: CHG-17", From: "11AA", To: "4F3A90B1", Outcome: "Succeeded"},
+		{Time: at(-time.Hour), Action: "Rollout", From: "11AA", To: "4F3A90B1", Outcome: "Succeeded"},
+	}
+	return r
+}
+
+func refused() *resource {
+	r := told("refused", 9*day,
+		condition("Ready", "False", "PlatformUnavailable", "attempt 3 failed"),
+		condition("Reconciling", "True", "PlatformUnavailable", "attempt 3 failed"))
+	r.Status.FailedAttempts, r.Status.NextAttemptTime, r.Status.RenewalTime = 3, pointer(at(4*time.Minute)), pointer(at(-time.Hour))
+	r.Status.Rollout = &v1alpha1.RolloutStatus{Sequence: 1, StartTime: pointer(at(-2 * time.Hour)), FailureTime: pointer(at(-time.Hour))}
+	r.Spec.Pin, r.Spec.Suspend, r.Spec.Renewal.Policy, r.Generation = "11AA", true, v1alpha1.RenewalManual, 3
+	return r
+}
+
+// hostile has what a file or a message may hold that would steer a terminal, or break the table.
+func hostile() *resource {
+	r := told("hostile", 10*day, condition("Ready", "False", "StepFailed", "two\nlines,\ta tab and \x1b[2Jan escape"), condition("Stalled", "True", "StepFailed", "two"))
+	r.Status.Gateway.Name = "\x1b]0;title\x07gateway"
+	return r
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	NewWithT(t).Expect(string(got)).To(Equal(string(want)), "run `go test ./cmd/kubectl-flexreg -update`, and look at the difference")
+}
+
+func TestOneIsShownInFull(t *testing.T) {
+	awaiting := told("awaiting", 20*day, condition("Ready", "True", "AwaitingApproval", "the renewal of certificate 4F3A90B1 awaits approval"))
+	for name, r := range map[string]*resource{
+		"scheduled.txt": scheduled(),
+		"refused.txt":   refused(),
+		"awaiting.txt":  awaiting,
+		"hostile.txt":   hostile(),
+		"untold.txt":    {FlexRegistration: v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "untold", Generation: 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			NewWithT(t).Expect(view{w: &out, now: noon}.full(r)).To(Succeed())
+			golden(t, name, out.Bytes())
+		})
+	}
+}
+
+func TestSeveralAreShownWithThoseFirstThatNeedSomebody(t *testing.T) {
+	expired := told("expired", -day, condition("Ready", "False", "CertificateExpired", "expired"), condition("CertificateValid", "False", "Expired", "expired"), condition("Reconciling", "True", "CertificateExpired", ""))
+	renewing := told("renewing", 5*day, condition("Ready", "True", "Renewing", "flexctl is asking"), condition("Reconciling", "True", "Renewing", ""))
+	well := told("well", 300*day, condition("Ready", "True", "Scheduled", ""))
+	soon := told("soon", 100*day, condition("Ready", "True", "Scheduled", ""))
+	untold := &resource{FlexRegistration: v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "untold"}}}
+	all := []*resource{well, soon, renewing, scheduled(), untold, refused(), hostile(), expired}
+	byAttention(all)
+	for name, flags := range map[string][2]bool{"table.txt": {false, false}, "table-wide.txt": {true, true}} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			NewWithT(t).Expect(view{w: &out, now: noon}.table(all, flags[0], flags[1])).To(Succeed())
+			golden(t, name, out.Bytes())
+		})
+	}
+}
+
+func TestColoursKeepColumnsAligned(t *testing.T) {
+	g := NewWithT(t)
+	var plain, coloured bytes.Buffer
+	rows := func() []*resource { return []*resource{refused(), scheduled()} }
+	g.Expect(view{w: &plain, now: noon}.table(rows(), true, true)).To(Succeed())
+	g.Expect(view{w: &coloured, now: noon, colours: true}.table(rows(), true, true)).To(Succeed())
+	g.Expect(coloured.String()).To(And(ContainSubstring("\x1b[31mFalse\x1b[0m"), ContainSubstring("\x1b[32mTrue\x1b[0m")))
+	uncoloured := coloured.String()
+	for _, escape := range []string{"\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[39m", "\x1b[0m"} {
+		uncoloured = string(bytes.ReplaceAll([]byte(uncoloured), []byte(escape), nil))
+	}
+	g.Expect(uncoloured).To(Equal(plain.String()))
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+)
+
+// await watches a FlexRegistration from its change on until the operator has done what was asked for, or says that it can't,
+// and tells each state on the way.
+func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed *resource, e edit, value any) error {
+	about := cmp.Or(e.about, v1alpha1.ConditionReady)
+	latest, told := changed, ""
+	look := func(r *resource) (bool, error) {
+		latest = r
+		if now := state(r.condition(about)); now != told {
+			told = now
+			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), oneLine(r.String()+": "+now))
+		}
+		done := e.reached(r, value)
+		if done && r.condition(about).Status == metav1.ConditionTrue || done && about == v1alpha1.ConditionReady {
+			return true, nil
+		}
+		if done || about == v1alpha1.ConditionReady && answered(before, r) && givenUp(r) {
+			return false, notReady{fmt.Sprintf("%s: %s", r, told)}
+		}
+		return false, nil
+	}
+	if done, err := look(changed); done || err != nil {
+		return err
+	}
+	_, err := watchtools.Until(ctx, changed.ResourceVersion, &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		return c.Watch(ctx, emptyList(), client.InNamespace(changed.Namespace), &client.ListOptions{Raw: &o, FieldSelector: fields.OneTermEqualSelector("metadata.name", changed.Name)})
+	}}, func(event watch.Event) (bool, error) {
+		switch object := event.Object.(type) {
+		case *unstructured.Unstructured:
+			if event.Type == watch.Deleted {
+				return false, notReady{changed.String() + " was deleted"}
+			}
+			r, err := newResource(object)
+			if err != nil {
+				return false, err
+			}
+			return look(r)
+		default:
+			return false, apierrors.FromObject(object)
+		}
+	})
+	var outcome notReady
+	switch {
+	case err == nil || errors.As(err, &outcome):
+		return err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return notReady{fmt.Sprintf("%s: timed out waiting; it goes on without. The last state: %s", changed, state(latest.condition(about)))}
+	}
+	return fmt.Errorf("waiting for %s: %w", changed, err)
+}
+
+func state(c metav1.Condition) string {
+	if c.Reason == "" {
+		return "the operator has told no condition " + c.Type + " yet"
+	}
+	return fmt.Sprintf("%s is %s, %s: %s", c.Type, c.Status, c.Reason, c.Message)
+}
+
+// answered says that the status speaks of what was changed: of the spec's generation or, for an annotation, which has none, by
+// telling something else than before.
+func answered(before, now *resource) bool {
+	if now.Generation != before.Generation {
+		return now.Status.ObservedGeneration >= now.Generation
+	}
+	return state(before.ready()) != state(now.ready())
+}
+
+// givenUp says that nothing happens any more until somebody acts.
+func givenUp(r *resource) bool {
+	ready := r.ready()
+	return ready.Reason == v1alpha1.ReasonAwaitingApproval || ready.Status == metav1.ConditionFalse && r.condition(v1alpha1.ConditionReconciling).Status != metav1.ConditionTrue
+}
+
+// settled says that the gateway's pods run with the certificate in its Secret, and that nothing is under way, by a status that
+// speaks of the present spec.
+func settled(r *resource) bool {
+	return r.Status.ObservedGeneration >= r.Generation && r.condition(v1alpha1.ConditionRolledOut).Status == metav1.ConditionTrue &&
+		r.ready().Status == metav1.ConditionTrue && r.condition(v1alpha1.ConditionReconciling).Status != metav1.ConditionTrue
+}
