@@ -47,6 +47,7 @@ func runReal(ctx context.Context, timeout time.Duration) (err error) {
 		part{"container images, a Kubernetes control plane, a real node", start},
 		part{"a simulated Anypoint Platform, in a pod", r.startPlatform},
 		part{"the operator, by config/default", r.installOperator},
+		part{"kubectl's plugin", r.buildPlugin},
 		part{"a gateway of three replicas, with an expired certificate", r.createGateway},
 	); err != nil {
 		return because(ctx, err)

@@ -76,7 +76,7 @@ func (r *real) goOnServing(ctx context.Context, before *sight, pods *world.Histo
 		chapter("What Anypoint says to it: the credentials, the next renewal, and the replicas' certificates"),
 		r.show(rehearse),
 		r.show(proven),
-		r.show(whatIs),
+		r.show(status),
 		func(ctx context.Context) error { return r.check(ctx, before, 2) },
 		func(context.Context) error { return checkServed(pods) },
 	)

@@ -85,5 +85,12 @@ const hurry = `kubectl patch flexregistration ingress -n gateway --type=merge -p
 const (
 	rehearse = `kubectl annotate flexregistration ingress -n gateway gateway.flexops.dev/rehearse=now --overwrite`
 	proven   = `kubectl wait flexregistration/ingress -n gateway --for=condition=CredentialsValid --for=condition=Rehearsed --for=condition=PlatformVerified --timeout=2m`
-	whatIs   = `kubectl get flexreg ingress -n gateway -o go-template='{{range .status.conditions}}{{printf "%-17s %-5s %-10s %s\n" .type .status .reason .message}}{{end}}'`
 )
+
+// status is what a person looks at, with the plugin that buildPlugin builds.
+const status = "kubectl flexreg status ingress -n gateway"
+
+// buildPlugin puts kubectl's plugin onto the PATH of what is shown.
+func (t *terminal) buildPlugin(ctx context.Context) error {
+	return t.quietly(ctx, "go build -o '"+t.dir+"/kubectl-flexreg' ./cmd/kubectl-flexreg")
+}

@@ -58,6 +58,7 @@ func (w *simulated) bringUp(ctx context.Context) error {
 		part{"a Kubernetes control plane, with one simulated node", w.startCluster},
 		part{"a simulated Anypoint Platform, and its flexctl", w.startPlatform},
 		part{"the operator, with the rights that config/rbac gives it", w.startOperator},
+		part{"kubectl's plugin", w.buildPlugin},
 		part{"a gateway of three replicas", w.startGateway},
 	)
 }

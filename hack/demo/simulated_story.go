@@ -39,13 +39,13 @@ func (w *simulated) story(ctx context.Context, timeout time.Duration) error {
 		w.connect,
 		w.show(rehearse),
 		w.show(proven),
-		w.show(whatIs),
 
 		chapter("What it leaves"),
 		w.show("kubectl events -n gateway --for flexregistration/ingress"),
 		w.show("kubectl get flexreg -n gateway"),
 		w.show("kubectl get pods -n gateway"),
 		w.show(inspect),
+		w.show(status),
 		func(ctx context.Context) error { return w.check(ctx, before) },
 	)
 }
@@ -56,6 +56,7 @@ func (w *simulated) explore() {
 	fmt.Printf(`export KUBECONFIG=%s
 export PATH=%s:$PATH
 kubectl get flexreg -n gateway -o wide --watch
+kubectl flexreg status -A
 kubectl annotate flexreg ingress -n gateway --overwrite gateway.flexops.dev/renew="$(date +%%s)"    # renew now
 kubectl patch flexreg ingress -n gateway --type=merge -p '{"spec":{"suspend":true}}'
 kubectl delete flexreg ingress -n gateway        # and apply it again: nothing is renewed or rolled
