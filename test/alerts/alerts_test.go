@@ -200,6 +200,7 @@ func TestAlertsFire(t *testing.T) {
 		"FlexRegistrationExpired critical gateway/refused",
 		"FlexRegistrationRenewalFailing warning gateway/refused",
 		"FlexRegistrationCredentialsInvalid warning gateway/refused",
+		"FlexRegistrationRehearsalFailing warning gateway/refused",
 		"FlexRegistrationExpiringSoon warning gateway/crashing",
 		"FlexRegistrationRolloutFailed warning gateway/crashing",
 		"FlexRegistrationExpiringSoon warning gateway/manual",
