@@ -55,6 +55,8 @@ type Reconciler struct {
 	// before renewals pause that are not urgent; 0 for any number.
 	MaxConcurrent     int
 	MaxFailedRollouts int
+	// Scope is what is looked at, as the manager's cache has it.
+	Scope Scope
 	// ObserveOnly: nothing is written but status.
 	ObserveOnly bool
 	// Platform checks credentials, each after an interval, and when they have changed; nil where they are not checked.
@@ -86,7 +88,7 @@ const maxSteps = 20
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
@@ -247,7 +249,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, pausedIndex, indexPaused); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}
-	if !r.ObserveOnly {
+	if !r.ObserveOnly && len(r.Scope.Secrets) == 0 {
 		if err := mgr.Add(recordCleaner{r}); err != nil {
 			return fmt.Errorf("adding the cleaner of records: %w", err)
 		}
@@ -256,8 +258,11 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(secretChanged)).
 		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue})
+	controller, err := r.watchSecrets(mgr, controller)
+	if err != nil {
+		return err
+	}
 	if r.Jobs != nil {
 		controller = controller.
 			Owns(&batchv1.Job{}, builder.WithPredicates(jobEnded)).

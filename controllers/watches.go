@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -9,14 +10,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
@@ -185,10 +191,24 @@ func requestFor(object client.Object) reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
 }
 
+// Scope is the part of the cluster that the operator looks at.
+type Scope struct {
+	// Namespaces are the only ones that are watched; none stands for all.
+	Namespaces []string
+	// Secrets, where there are any, are the only ones that are watched, each by its name, for an operator that may list none.
+	// They are in Namespaces.
+	Secrets []types.NamespacedName
+}
+
 // CacheOptions keep what the cache holds of other people's objects small. Of Secrets it only has metadata, and of
 // that only what identifies them: annotations may hold a copy of the content.
-func CacheOptions() cache.Options {
+func (s Scope) CacheOptions() cache.Options {
+	namespaces := map[string]cache.Config{}
+	for _, namespace := range s.Namespaces {
+		namespaces[namespace] = cache.Config{}
+	}
 	return cache.Options{
+		DefaultNamespaces: namespaces,
 		ByObject: map[client.Object]cache.ByObject{
 			secretMetadata: {Transform: onlyIdentity},
 			&corev1.Pod{}:  {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
@@ -213,6 +233,29 @@ func onlyIdentity(object any) (any, error) {
 		}
 	}
 	return object, nil
+}
+
+// watchSecrets watches the metadata of Secrets. A watch of Secrets by name, the only one that RBAC can allow for some of a
+// namespace, is of one name: each has a cache of its own.
+func (r *Reconciler) watchSecrets(mgr ctrl.Manager, controller *builder.Builder) (*builder.Builder, error) {
+	using := handler.EnqueueRequestsFromMapFunc(r.usingSecret)
+	if len(r.Scope.Secrets) == 0 {
+		return controller.WatchesMetadata(&corev1.Secret{}, using, builder.WithPredicates(secretChanged)), nil
+	}
+	for _, secret := range r.Scope.Secrets {
+		one, err := cache.New(mgr.GetConfig(), cache.Options{
+			HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: onlyIdentity,
+			DefaultNamespaces: map[string]cache.Config{secret.Namespace: {FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, secret.Name)}},
+		})
+		if err == nil {
+			err = mgr.Add(one)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("watching Secret %s: %w", secret, err)
+		}
+		controller = controller.WatchesRawSource(source.Kind[client.Object](one, secretMetadata, using, secretChanged))
+	}
+	return controller, nil
 }
 
 // ClientOptions make the manager's client read Secrets live, should one be read through it.
