@@ -4,6 +4,7 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 IMG      ?= flex-registration-operator:$(VERSION)
 FUZZTIME ?= 30s
+MANIFEST ?= dist/install.yaml
 # Arguments of "make run".
 ARGS     ?=
 # Packages and arguments of "make test", to run a part: make test PKG=./controllers/... TESTARGS='-run Renew'
@@ -52,10 +53,10 @@ image: ## Build the container image IMG
 
 # kustomize is that of kubectl, which belongs to the local control plane.
 .PHONY: install-manifest
-install-manifest: ## Write dist/install.yaml, with which kubectl apply installs the operator from IMG
-	@mkdir -p dist
-	@"$$(hack/controlplane/build.sh)/kubectl" kustomize config/default | sed 's|image: flex-registration-operator:latest$$|image: $(IMG)|' >dist/install.yaml
-	@echo dist/install.yaml
+install-manifest: ## Write MANIFEST, dist/install.yaml, with which kubectl apply installs the operator from IMG
+	@mkdir -p $(dir $(MANIFEST))
+	@"$$(hack/controlplane/build.sh)/kubectl" kustomize config/default | sed 's|image: flex-registration-operator:latest$$|image: $(IMG)|' >$(MANIFEST)
+	@echo $(MANIFEST)
 
 .PHONY: clean
 clean: ## Remove what was built here; the caches stay

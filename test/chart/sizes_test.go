@@ -1,0 +1,156 @@
+package chart
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/test/controlplane"
+	"github.com/flexops/flex-registration-operator/test/operator"
+)
+
+// noCluster is what an operator without rights on all namespaces asks for in vain.
+const noCluster = "get namespaces/kube-system"
+
+// TestSizes renews with the rights of each size, and uses all of them.
+func TestSizes(t *testing.T) {
+	s := start(t)
+	for _, name := range []string{"everywhere", "listed", "listed-too", "not-listed", "named", "observed", "lived"} {
+		s.Expect(s.admin.Create(t.Context(), operator.Namespace(name))).To(Succeed())
+	}
+	t.Run("cluster", s.testCluster)
+	t.Run("namespaces", s.testNamespaces)
+	t.Run("secrets", s.testSecrets)
+	t.Run("observe-only", s.testObserveOnly)
+	t.Run("lifecycle", s.testLifecycle)
+}
+
+func (s *suite) testCluster(t *testing.T) {
+	s = s.in(t)
+	r := s.install("helm3", "cluster", map[string]any{"scope": "cluster"})
+	r.run()
+	g := s.newGateway("everywhere", nil)
+	r.renewInJobs(g)
+	r.seeMetrics()
+	s.expectUse(r.user(), r.since, s.granted(r.name, r.name))
+}
+
+func (s *suite) testNamespaces(t *testing.T) {
+	s = s.in(t)
+	r := s.install("helm4", "namespaces", map[string]any{"namespaces": []string{"listed", "listed-too"}})
+	stop := r.run()
+	elsewhere := s.newGateway("not-listed", nil)
+	elsewhere.register()
+	listed, too := s.newGateway("listed", nil), s.newGateway("listed-too", nil)
+	r.renewInJobs(listed, too)
+	r.seeMetrics()
+	s.Expect(elsewhere.state(v1alpha1.ConditionReady)).To(BeEmpty(), "a namespace that is not listed")
+	s.expectUse(r.user(), r.since, s.granted(r.name, r.name), noCluster)
+
+	// Take a single right away: the operator says which, and goes on once it is there again.
+	role := &rbacv1.Role{}
+	s.Expect(s.admin.Get(t.Context(), client.ObjectKey{Namespace: "listed", Name: r.name}, role)).To(Succeed())
+	all := role.DeepCopy().Rules
+	for i := range role.Rules {
+		if role.Rules[i].Resources[0] == "deployments" {
+			role.Rules[i].Verbs = []string{"get", "list", "watch"}
+		}
+	}
+	s.Expect(s.admin.Update(t.Context(), role)).To(Succeed())
+	listed.ask("thrice")
+	listed.eventually(v1alpha1.ConditionReady, "False/Forbidden after 3 renewals: ")
+	s.Expect(listed.state(v1alpha1.ConditionReady)).To(ContainSubstring(`cannot patch resource "deployments" in API group "apps" in the namespace "listed"`))
+	role.Rules = all
+	s.Expect(s.admin.Update(t.Context(), role)).To(Succeed())
+	listed.eventually(v1alpha1.ConditionReady, "True/Scheduled after 3 renewals")
+	stop()
+}
+
+func (s *suite) testSecrets(t *testing.T) {
+	s = s.in(t)
+	g := s.newGateway("named", nil)
+	// Others' Secrets.
+	s.Expect(s.admin.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "named", Name: "database"}})).To(Succeed())
+	r := s.install("helm4", "secrets", map[string]any{
+		"scope": "secrets", "renewer": "exec",
+		"gateways": []any{map[string]any{"namespace": "named", "secret": operator.SecretName, "credentials": operator.CredentialsName}},
+	})
+	r.run()
+	g.register()
+	g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 1 renewals")
+	g.ask("again")
+	g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 2 renewals")
+	r.seeMetrics()
+	s.expectUse(r.user(), r.since, s.granted(r.name, r.name), noCluster)
+
+	// What is put back is noticed at once: each Secret is watched.
+	s.kubectl("delete", "secret", operator.CredentialsName, "-n", "named")
+	g.eventually(v1alpha1.ConditionReady, "False/CredentialsNotFound")
+	s.Expect(s.admin.Create(t.Context(), operator.CredentialsSecret("named", s.appID, s.appSecret))).To(Succeed())
+	g.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+}
+
+// testObserveOnly watches what an operator with more rights has begun.
+func (s *suite) testObserveOnly(t *testing.T) {
+	s = s.in(t)
+	g := s.newGateway("observed", nil)
+	r := s.install("helm4", "observe-only", map[string]any{"namespaces": []string{"observed"}, "renewer": "exec"})
+	stop := r.run()
+	g.register()
+	g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 1 renewals")
+	// A rollout that doesn't end, and whose mark somebody takes away.
+	g.kubectl("patch", "deployment", operator.GatewayName, "-n", g.namespace, "--type=merge", "-p", `{"spec":{"template":{"metadata":{"annotations":{"`+controlplane.PodAnnotation+`":"`+controlplane.PodNotReady+`"}}}}}`)
+	g.ask("again")
+	g.eventually(v1alpha1.ConditionReady, "True/RollingOut after 2 renewals")
+	stop()
+
+	r.values["observeOnly"], r.since = true, time.Now()
+	r.apply(chart, "upgrade")
+	g.kubectl("patch", "deployment", operator.GatewayName, "-n", g.namespace, "--type=merge", "-p", `{"spec":{"template":{"metadata":{"annotations":{"`+v1alpha1.AnnotationRegistration+`":null}}}}}`)
+	r.run()
+	g.ask("thrice")
+	g.eventually(v1alpha1.ConditionReady, "False/Observing after 2 renewals")
+	r.seeMetrics()
+	s.expectUse(r.user(), r.since, s.granted(r.name, r.name), noCluster)
+	s.Expect(s.platform.Renewals(g.AgentID)).To(HaveLen(2))
+}
+
+// renewInJobs has gateways renewed twice, the first time by pods that come up late.
+func (r *release) renewInJobs(gateways ...*gateway) {
+	r.Helper()
+	release := r.pods.hold()
+	defer release()
+	for _, g := range gateways {
+		g.register()
+	}
+	for _, g := range gateways {
+		r.Eventually(r.asked(r.user(), "list", "events", g.namespace)).Should(BeTrue())
+	}
+	release()
+	for _, g := range gateways {
+		g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 1 renewals")
+		g.ask("again")
+	}
+	for _, g := range gateways {
+		g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 2 renewals")
+	}
+}
+
+// seeMetrics scrapes metrics as somebody who may and as others.
+func (r *release) seeMetrics() {
+	r.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.name, Name: "prometheus"}}
+	r.Expect(r.admin.Create(r.Context(), account)).To(Succeed())
+	token := r.token(account.Namespace, account.Name)
+	r.Expect(r.scrape("")).To(HavePrefix("401"))
+	r.Expect(r.scrape("forged")).NotTo(Or(HavePrefix("200"), BeEmpty()))
+	r.Expect(r.scrape(r.token(r.name, "default"))).To(HavePrefix("403"))
+	r.kubectl("create", "clusterrolebinding", account.Name+"-"+r.name, "--clusterrole="+r.name+"-metrics-reader", "--serviceaccount="+r.name+":"+account.Name)
+	r.Eventually(func() (string, error) { return r.scrape(token) }).Should(And(HavePrefix("200"), ContainSubstring("flexregistration_condition")))
+}
