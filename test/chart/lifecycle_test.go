@@ -24,7 +24,11 @@ const crd = "customresourcedefinition/flexregistrations.gateway.flexops.dev"
 // docs/installation.md says.
 func (s *suite) testLifecycle(t *testing.T) {
 	s = s.in(t)
-	s.kubectl("delete", crd)
+	for _, program := range []string{"helm3", "helm4"} {
+		output, err := helm(t, program, s.cluster.Kubeconfig, "install", "flex-registration-operator", chart, "--dry-run=server")
+		s.Expect(err).To(HaveOccurred(), "somebody else has made the resource definition")
+		s.Expect(output).To(ContainSubstring("invalid ownership metadata"))
+	}
 
 	// An older version, whose definition did not have a column yet.
 	old := t.TempDir()
@@ -34,7 +38,7 @@ func (s *suite) testLifecycle(t *testing.T) {
 	s.Expect(err).NotTo(HaveOccurred())
 	s.Expect(string(content)).To(ContainSubstring("    - flexreg\n"))
 	s.Expect(os.WriteFile(definition, []byte(strings.ReplaceAll(string(content), "    - flexreg\n", "    - oldflexreg\n")), 0o600)).To(Succeed())
-	r := s.installFrom(old, "helm3", "lifecycle", map[string]any{"namespaces": []string{"lived"}})
+	r := s.installFrom(old, "helm3", "lifecycle", map[string]any{"namespaces": []string{"lived"}}, "--take-ownership")
 	s.Expect(s.kubectl("get", crd, "-o", "jsonpath={.spec.names.shortNames}")).To(Equal(`["oldflexreg"]`))
 	r.apply(chart, "upgrade")
 	s.Expect(s.kubectl("get", crd, "-o", "jsonpath={.spec.names.shortNames}")).To(Equal(`["flexreg"]`))

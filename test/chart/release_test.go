@@ -14,7 +14,6 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +42,7 @@ func (s *suite) install(helm, suffix string, values map[string]any) *release {
 }
 
 // installFrom installs a chart.
-func (s *suite) installFrom(chart, helm, suffix string, values map[string]any) *release {
+func (s *suite) installFrom(chart, helm, suffix string, values map[string]any, more ...string) *release {
 	s.Helper()
 	r := &release{suite: s, helm: helm, name: "flex-registration-operator-" + suffix, values: values, since: time.Now()}
 	namespace := operator.Namespace(r.name)
@@ -59,7 +58,7 @@ func (s *suite) installFrom(chart, helm, suffix string, values map[string]any) *
 	if values["renewer"] == "exec" {
 		values["extraArgs"] = []string{"--flexctl=" + s.flexctl}
 	}
-	r.apply(chart, "install")
+	r.apply(chart, "install", more...)
 	s.Cleanup(func() {
 		ctx := context.WithoutCancel(s.Context())
 		if err := exec.CommandContext(ctx, s.cluster.Kubectl, "--kubeconfig="+s.cluster.Kubeconfig, "delete", "clusterrolebindings,rolebindings,deployments", "-A", "-l", "app.kubernetes.io/instance="+r.name).Run(); err != nil {
@@ -70,13 +69,13 @@ func (s *suite) installFrom(chart, helm, suffix string, values map[string]any) *
 }
 
 // apply installs or upgrades, and waits until the pods are ready.
-func (r *release) apply(chart, command string) {
+func (r *release) apply(chart, command string, more ...string) {
 	r.Helper()
 	content, err := yaml.Marshal(r.values)
 	r.Expect(err).NotTo(HaveOccurred())
 	file := filepath.Join(r.TempDir(), "values.yaml")
 	r.Expect(os.WriteFile(file, content, 0o600)).To(Succeed())
-	r.suite.helm(r.helm, command, r.name, chart, "--namespace="+r.name, "--values="+file, "--wait", "--timeout=1m")
+	r.suite.helm(r.helm, append(more, command, r.name, chart, "--namespace="+r.name, "--values="+file, "--wait", "--timeout=1m")...)
 }
 
 // user is what the API server calls the operator.
@@ -147,14 +146,6 @@ func (r *release) pod() *corev1.Pod {
 	r.Expect(r.admin.List(r.Context(), &pods, client.InNamespace(r.name), client.MatchingLabels{"app.kubernetes.io/instance": r.name})).To(Succeed())
 	r.Expect(pods.Items).NotTo(BeEmpty())
 	return &pods.Items[0]
-}
-
-// deployment is the operator's.
-func (r *release) deployment() *appsv1.Deployment {
-	r.Helper()
-	d := &appsv1.Deployment{}
-	r.Expect(r.admin.Get(r.Context(), client.ObjectKey{Namespace: r.name, Name: r.name}, d)).To(Succeed())
-	return d
 }
 
 func freeAddress(s *suite) string {

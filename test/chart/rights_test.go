@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -76,12 +75,13 @@ func (s *suite) granted(namespace, account string) []right {
 	return rights
 }
 
-// expectUse checks that a user has been refused nothing but what is expected, and has used each of its rights: whichever is taken
-// away, something that it has done would have been refused.
-func (s *suite) expectUse(user string, since time.Time, rights []right, refused ...string) {
-	s.Helper()
-	requests, err := s.cluster.Requests(user, since)
-	s.Expect(err).NotTo(HaveOccurred())
+// expectUse checks that the operator was refused nothing but what is expected, and has used each of its rights: whichever is
+// taken away, something that it has done would have been refused.
+func (r *release) expectUse(refused ...string) {
+	r.Helper()
+	rights := r.granted(r.name, r.name)
+	requests, err := r.cluster.Requests(r.user(), r.since)
+	r.Expect(err).NotTo(HaveOccurred())
 	used := make([]bool, len(rights))
 	var denied []string
 	for _, request := range requests {
@@ -99,26 +99,26 @@ func (s *suite) expectUse(user string, since time.Time, rights []right, refused 
 		if request.Verb == "patch" && request.Code == http.StatusCreated {
 			verbs = append(verbs, "create")
 		}
-		for i, r := range rights {
-			used[i] = used[i] || slices.ContainsFunc(verbs, func(verb string) bool { return r.covers(request, verb) })
+		for i, held := range rights {
+			used[i] = used[i] || slices.ContainsFunc(verbs, func(verb string) bool { return held.covers(request, verb) })
 		}
 	}
-	s.Expect(denied).To(BeEmpty(), "what the operator has asked for and may not")
+	r.Expect(denied).To(BeEmpty(), "what the operator has asked for and may not")
 	var unused []string
-	for i, r := range rights {
+	for i, held := range rights {
 		if !used[i] {
-			unused = append(unused, r.String())
+			unused = append(unused, held.String())
 		}
 	}
-	s.Expect(unused).To(BeEmpty(), "rights that the operator has not used")
+	r.Expect(unused).To(BeEmpty(), "rights that the operator has not used")
 }
 
-// asked says that a user has made such a request in a namespace.
-func (s *suite) asked(user, verb, resource, namespace string) func() (bool, error) {
+// asked says that the operator has made such a request in a namespace since it was installed.
+func (r *release) asked(verb, resource, namespace string) func() (bool, error) {
 	return func() (bool, error) {
-		requests, err := s.cluster.Requests(user, time.Time{})
-		return slices.ContainsFunc(requests, func(r controlplane.Request) bool {
-			return r.Verb == verb && r.Resource == resource && r.Namespace == namespace
+		requests, err := r.cluster.Requests(r.user(), r.since)
+		return slices.ContainsFunc(requests, func(q controlplane.Request) bool {
+			return q.Verb == verb && q.Resource == resource && q.Namespace == namespace
 		}), err
 	}
 }

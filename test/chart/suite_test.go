@@ -107,7 +107,7 @@ func (s *suite) command(directory, program string, arguments ...string) string {
 
 // commandOutput is what a program prints, however it ends.
 func (s *suite) commandOutput(program string, arguments ...string) string {
-	output, _ := exec.CommandContext(s.Context(), program, arguments...).Output() //nolint:errcheck // See above.
+	output, _ := exec.CommandContext(s.Context(), program, arguments...).Output()
 	return string(output)
 }
 
