@@ -36,11 +36,14 @@ func (s *suite) newGateway(namespace string, podAnnotations map[string]string) *
 	return &gateway{suite: s, Gateway: registered, namespace: namespace}
 }
 
-// register makes the FlexRegistration.
-func (g *gateway) register() {
+// register makes the FlexRegistration, after some changes.
+func (g *gateway) register(changes ...func(*v1alpha1.FlexRegistrationSpec)) {
 	g.Helper()
 	fr := operator.FlexRegistration(g.namespace, operator.GatewayName)
 	fr.Spec.Rollout.Settle = &metav1.Duration{Duration: time.Second} // The test is in a hurry.
+	for _, change := range changes {
+		change(&fr.Spec)
+	}
 	g.Expect(g.admin.Create(g.Context(), fr)).To(Succeed())
 }
 

@@ -75,7 +75,7 @@ func (r *release) apply(chart, command string, more ...string) {
 	r.Expect(err).NotTo(HaveOccurred())
 	file := filepath.Join(r.TempDir(), "values.yaml")
 	r.Expect(os.WriteFile(file, content, 0o600)).To(Succeed())
-	r.suite.helm(r.helm, append(more, command, r.name, chart, "--namespace="+r.name, "--values="+file, "--wait", "--timeout=1m")...)
+	r.suite.helm(r.helm, append([]string{command, r.name, chart, "--namespace=" + r.name, "--values=" + file, "--wait", "--timeout=1m"}, more...)...)
 }
 
 // user is what the API server calls the operator.

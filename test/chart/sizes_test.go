@@ -1,6 +1,8 @@
 package chart
 
 import (
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,14 +23,31 @@ const noCluster = "get namespaces/kube-system"
 // TestSizes renews with the rights of each size, and uses all of them.
 func TestSizes(t *testing.T) {
 	s := start(t)
-	for _, name := range []string{"everywhere", "listed", "listed-too", "not-listed", "named", "observed", "lived"} {
+	for _, name := range []string{"everywhere", "listed", "listed-too", "not-listed", "named", "published", "observed", "lived"} {
 		s.Expect(s.admin.Create(t.Context(), operator.Namespace(name))).To(Succeed())
 	}
+	t.Run("flags", s.testFlags)
 	t.Run("cluster", s.testCluster)
 	t.Run("namespaces", s.testNamespaces)
 	t.Run("secrets", s.testSecrets)
 	t.Run("observe-only", s.testObserveOnly)
 	t.Run("lifecycle", s.testLifecycle)
+}
+
+func (s *suite) testFlags(t *testing.T) {
+	s = s.in(t)
+	for arguments, complaint := range map[string]string{
+		"--renewer=exec --secrets=ingress":                   `--secrets: "ingress": write NAMESPACE/NAME`,
+		"--renewer=exec --secrets=gateway/a/b":               "write NAMESPACE/NAME",
+		"--renewer=exec --secrets=a/b --namespaces=a":        "leave out --namespaces",
+		"--renewer=job --job-image=operator --secrets=a/b":   "is for --renewer=exec or --observe-only",
+		"--observe-only --leader-elect=true --secrets=a/b":   "run one replica",
+		"--renewer=exec --metrics-secure --metrics-cert-dir": "flag needs an argument",
+	} {
+		output, err := exec.CommandContext(t.Context(), s.manager, strings.Fields(arguments)...).CombinedOutput()
+		s.Expect(err).To(HaveOccurred(), arguments)
+		s.Expect(string(output)).To(ContainSubstring(complaint), arguments)
+	}
 }
 
 func (s *suite) testCluster(t *testing.T) {
@@ -74,18 +93,37 @@ func (s *suite) testNamespaces(t *testing.T) {
 
 func (s *suite) testSecrets(t *testing.T) {
 	s = s.in(t)
-	g := s.newGateway("named", nil)
+	g, published := s.newGateway("named", nil), s.newGateway("published", nil)
 	// Others' Secrets.
 	s.Expect(s.admin.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "named", Name: "database"}})).To(Succeed())
+	publication := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "published", Name: "renewed", Labels: map[string]string{"gateway.flexops.dev/component": "publication"}}}
+	s.Expect(s.admin.Create(t.Context(), publication)).To(Succeed())
 	r := s.install("helm4", "secrets", map[string]any{
 		"scope": "secrets", "renewer": "exec",
-		"gateways": []any{map[string]any{"namespace": "named", "secret": operator.SecretName, "credentials": operator.CredentialsName}},
+		"gateways": []any{
+			map[string]any{"namespace": "named", "secret": operator.SecretName, "credentials": operator.CredentialsName},
+			map[string]any{"namespace": "published", "secret": operator.SecretName, "credentials": operator.CredentialsName, "publication": publication.Name},
+		},
 	})
 	r.run()
 	g.register()
 	g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 1 renewals")
 	g.ask("again")
 	g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 2 renewals")
+
+	// Where somebody else carries the renewed registration to the gateway, the operator may not write it there.
+	published.register(func(spec *v1alpha1.FlexRegistrationSpec) {
+		spec.Publish = v1alpha1.PublishSpec{Policy: v1alpha1.PublishExternal, SecretRef: &v1alpha1.SecretKeyReference{Name: publication.Name}}
+	})
+	s.Eventually(func() (map[string][]byte, error) {
+		err := s.admin.Get(t.Context(), client.ObjectKeyFromObject(publication), publication)
+		return publication.Data, err
+	}).Should(HaveKey("registration.yaml"))
+	secret := &corev1.Secret{}
+	s.Expect(s.admin.Get(t.Context(), client.ObjectKey{Namespace: "published", Name: operator.SecretName}, secret)).To(Succeed())
+	secret.Data["registration.yaml"] = publication.Data["registration.yaml"]
+	s.Expect(s.admin.Update(t.Context(), secret)).To(Succeed())
+	published.eventually(v1alpha1.ConditionReady, "True/Scheduled after 1 renewals")
 	r.seeMetrics()
 	r.expectUse(noCluster)
 

@@ -60,7 +60,8 @@ flexreg-record-{{ printf "%s\x00%s" .secret (.key | default "registration.yaml")
 {{- define "operator.secrets" -}}
 {{- $secrets := list -}}
 {{- range $gateway := .Values.gateways -}}
-{{- range compact (list .secret (include "operator.record" .) .publication) -}}
+{{- $secrets = append $secrets (dict "namespace" .namespace "name" .secret "written" (not .publication)) -}}
+{{- range compact (list (include "operator.record" .) .publication) -}}
 {{- $secrets = append $secrets (dict "namespace" $gateway.namespace "name" . "written" true) -}}
 {{- end -}}
 {{- $secrets = append $secrets (dict "namespace" .namespace "name" .credentials "written" false) -}}
