@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	gateways "github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/operator"
 )
@@ -127,11 +128,26 @@ func (s *suite) testSecrets(t *testing.T) {
 	r.seeMetrics()
 	r.expectUse(noCluster)
 
+	// Nothing else of the namespace is to be had.
+	for verb, what := range map[string]string{"get": "secrets/database", "list": "secrets", "watch": "secrets", "create": "secrets", "delete": "secrets/" + operator.SecretName} {
+		s.Expect(s.may(r.user(), "named", verb, what)()).To(Equal("no"), verb+" "+what)
+	}
+
 	// What is put back is noticed at once: each Secret is watched.
 	s.kubectl("delete", "secret", operator.CredentialsName, "-n", "named")
 	g.eventually(v1alpha1.ConditionReady, "False/CredentialsNotFound")
 	s.Expect(s.admin.Create(t.Context(), operator.CredentialsSecret("named", s.appID, s.appSecret))).To(Succeed())
 	g.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+
+	// The records that the chart has made are the operator's, whatever becomes of the release.
+	record := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "named", Name: gateways.RecordName(operator.SecretName, "registration.yaml")}}
+	s.Expect(s.admin.Get(t.Context(), client.ObjectKeyFromObject(record), record)).To(Succeed())
+	s.Expect(record.Data).NotTo(BeEmpty())
+	r.apply(chart, "upgrade")
+	s.helm(r.helm, "uninstall", r.name, "--namespace="+r.name, "--wait")
+	after := record.DeepCopy()
+	s.Expect(s.admin.Get(t.Context(), client.ObjectKeyFromObject(record), after)).To(Succeed())
+	s.Expect(after.Data).To(Equal(record.Data))
 }
 
 // testObserveOnly watches what an operator with more rights has begun.
