@@ -24,13 +24,14 @@ const noCluster = "get namespaces/kube-system"
 // TestSizes renews with the rights of each size, and uses all of them.
 func TestSizes(t *testing.T) {
 	s := start(t)
-	for _, name := range []string{"everywhere", "listed", "listed-too", "not-listed", "named", "published", "observed", "lived"} {
+	for _, name := range []string{"everywhere", "listed", "listed-too", "not-listed", "named", "published", "prepared", "observed", "lived"} {
 		s.Expect(s.admin.Create(t.Context(), operator.Namespace(name))).To(Succeed())
 	}
 	t.Run("flags", s.testFlags)
 	t.Run("cluster", s.testCluster)
 	t.Run("namespaces", s.testNamespaces)
 	t.Run("secrets", s.testSecrets)
+	t.Run("handoff made beforehand", s.testHandoff)
 	t.Run("observe-only", s.testObserveOnly)
 	t.Run("lifecycle", s.testLifecycle)
 }
@@ -148,6 +149,23 @@ func (s *suite) testSecrets(t *testing.T) {
 	after := record.DeepCopy()
 	s.Expect(s.admin.Get(t.Context(), client.ObjectKeyFromObject(record), after)).To(Succeed())
 	s.Expect(after.Data).To(Equal(record.Data))
+}
+
+// testHandoff renews in a Job with what an administrator has made, as docs/flexctl.md says, and without the right to make it.
+func (s *suite) testHandoff(t *testing.T) {
+	s = s.in(t)
+	g := s.newGateway("prepared", nil)
+	handoff := "flexreg-handoff-" + operator.GatewayName
+	s.kubectl("create", "serviceaccount", handoff, "-n", g.namespace)
+	s.kubectl("create", "role", handoff, "-n", g.namespace, "--verb=update", "--resource=secrets", "--resource-name="+handoff)
+	s.kubectl("create", "rolebinding", handoff, "-n", g.namespace, "--role="+handoff, "--serviceaccount="+g.namespace+":"+handoff)
+	r := s.install("helm4", "handoff", map[string]any{"namespaces": []string{g.namespace}, "manageHandoffRBAC": false})
+	r.run()
+	g.register()
+	g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 1 renewals")
+	for _, resource := range []string{"serviceaccounts", "roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io"} {
+		s.Expect(s.may(r.user(), g.namespace, "create", resource)()).To(Equal("no"), resource)
+	}
 }
 
 // testObserveOnly watches what an operator with more rights has begun.
