@@ -29,6 +29,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -80,7 +81,7 @@ type options struct {
 	secrets                 []string
 	scope                   controllers.Scope
 	observeOnly             bool
-	credentialsCheck        time.Duration
+	checkInterval           time.Duration
 	anypointCA              string
 	leaderElect             bool
 	leaderElectionNamespace string
@@ -114,8 +115,8 @@ func flags(o *options) *pflag.FlagSet {
 	f := sets.FlagSet("Anypoint Platform")
 	f.StringSliceVar(&o.anypointHosts, "anypoint-hosts", []string{"anypoint.mulesoft.com", "eu1.anypoint.mulesoft.com", "gov.anypoint.mulesoft.com"},
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
-	f.DurationVar(&o.credentialsCheck, "credentials-check-interval", 24*time.Hour, "How often it is checked whether Anypoint accepts the credentials, beside when they change: from 1h, or 0 for never.")
-	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked whether it accepts credentials.")
+	f.DurationVar(&o.checkInterval, "check-interval", 24*time.Hour, "How often it is checked, beside when something changes, whether Anypoint accepts the credentials, whether a renewal would go through, and what the replicas run with: from 1h, or 0 for never.")
+	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked over HTTP.")
 	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
 	renewer := renewerExec
 	if inCluster {
@@ -191,6 +192,7 @@ func run(arguments []string) error {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.UserAgent = "flex-registration-operator/" + version
+	config.WarningHandlerWithContext = controllers.Warnings{WarningHandlerWithContext: log.NewKubeAPIWarningLogger(log.KubeAPIWarningLoggerOptions{})}
 
 	// A renewal that is under way when the operator is stopped is finished and recorded first.
 	grace := renewal.Hold + controllers.OutcomeGrace
@@ -230,17 +232,17 @@ func run(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("finding this machine's name, for the record: %w", err)
 	}
-	if reconciler.CredentialsCheckInterval = o.credentialsCheck; o.credentialsCheck > 0 {
+	if reconciler.CheckInterval = o.checkInterval; o.checkInterval > 0 {
 		if reconciler.Platform, err = o.platformClient(); err != nil {
 			return err
 		}
 	}
 	reconciler.Client = mgr.GetClient()
-	reconciler.APIReader = mgr.GetAPIReader()
+	reconciler.Cache, reconciler.APIReader = mgr.GetCache(), mgr.GetAPIReader()
 	reconciler.Recorder = mgr.GetEventRecorder("flex-registration-operator")
 	reconciler.Clock = clock.RealClock{}
 	reconciler.AnypointHosts = o.anypointHosts
-	reconciler.Identity = hostname + "_" + uuid.NewString()
+	reconciler.Identity, reconciler.Version = hostname+"_"+uuid.NewString(), version
 	reconciler.MaxConcurrent, reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxConcurrent, o.maxFailedRollouts, o.observeOnly
 	reconciler.Scope = o.scope
 	if err := reconciler.SetupWithManager(mgr); err != nil {
@@ -270,8 +272,8 @@ func (o *options) check() error {
 	switch {
 	case o.renewer != renewerJob && o.renewer != renewerExec:
 		return fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
-	case o.credentialsCheck != 0 && o.credentialsCheck < time.Hour:
-		return fmt.Errorf("--credentials-check-interval=%s: write at least 1h, or 0 for never", o.credentialsCheck)
+	case o.checkInterval != 0 && o.checkInterval < time.Hour:
+		return fmt.Errorf("--check-interval=%s: write at least 1h, or 0 for never", o.checkInterval)
 	case o.observeOnly && o.leaderElect:
 		return errors.New("--observe-only writes no lease: run one replica, with --leader-elect=false")
 	case o.renewer == renewerJob && !o.observeOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":

@@ -3,65 +3,117 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// uncertain is when credentials are checked again of which it could not be found out whether they are good.
-const uncertain = time.Hour
-
-// checkCredentials asks Anypoint who the credentials are, where they have changed or the last check is long ago: that they
-// don't work should be known before a renewal is due. It returns when to look again, zero where that does not matter. The
-// result is told in a condition of its own.
-func (r *Reconciler) checkCredentials(ctx context.Context, o *observation) time.Time {
-	fr := o.flexRegistration
-	if r.Platform == nil || o.Follow || o.registration == nil || o.Unreadable != nil || fr.Spec.Suspend {
-		return time.Time{}
-	}
-	now, last := r.Clock.Now(), fr.Status.CredentialsCheck
-	tell := func(status metav1.ConditionStatus, reason, message string) {
-		o.credentialsValid = &metav1.Condition{Type: v1alpha1.ConditionCredentialsValid, Status: status, Reason: reason, Message: message}
+func credentialsHeld(o *observation, _ renewal.Decision, _ time.Time) *verdict {
+	if v := o.uncheckable(); v != nil {
+		return v
 	}
 	if len(o.credentials.Data()) == 0 {
-		tell(metav1.ConditionUnknown, v1alpha1.ReasonNotChecked, "there are no credentials that could be checked")
-		return time.Time{}
+		return unknown(v1alpha1.ReasonNotChecked, "there are no credentials that could be checked")
 	}
-	if last != nil && last.Version == o.Credentials && now.Before(last.NextTime.Time) {
-		return last.NextTime.Time
-	}
-	// A fleet that was made at once is not to ask at once, next time.
-	next := now.Add(r.CredentialsCheckInterval + time.Duration(o.Jitter*float64(r.CredentialsCheckInterval)/10))
-	failed := &platform.Error{}
-	switch err := r.whoAmI(ctx, o); {
-	case err == nil:
-		tell(metav1.ConditionTrue, v1alpha1.ReasonAccepted, "Anypoint accepts the credentials in Secret "+fr.Spec.CredentialsRef.Name)
-	case errors.As(err, &failed) && (failed.Class == anypoint.CredentialsRejected || failed.Class == anypoint.MFARequired):
-		tell(metav1.ConditionFalse, string(failed.Class), err.Error())
-	case errors.As(err, &failed):
-		tell(metav1.ConditionUnknown, string(failed.Class), err.Error())
-		next = now.Add(max(uncertain, failed.RetryAfter))
-	}
-	o.credentialsCheck = &v1alpha1.CredentialsCheck{Version: o.Credentials, NextTime: metav1.NewTime(next.Truncate(time.Second))}
-	was := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionCredentialsValid)
-	if is := o.credentialsValid; is.Status == metav1.ConditionFalse && (was == nil || was.Status != is.Status) {
-		r.event(fr, corev1.EventTypeWarning, is.Reason, "CheckCredentials", "%s", bounded(is.Message))
-	}
-	return next
+	return nil
 }
 
-// whoAmI asks Anypoint who the credentials are. Its errors are *platform.Error.
-func (r *Reconciler) whoAmI(ctx context.Context, o *observation) error {
+func credentialsVersion(o *observation) string {
+	return digest(o.Credentials, o.registration.AnypointURL(), o.registration.AgentID(), o.flexRegistration.Spec.Anypoint, o.refusal())
+}
+
+// askCredentials asks Anypoint whether it takes the credentials, and what it knows of the gateway by them: that they don't
+// work should be known before a renewal is due. Only a token that is refused makes them invalid.
+func (r *Reconciler) askCredentials(ctx context.Context, o *observation) verdict {
+	secret := o.flexRegistration.Spec.CredentialsRef.Name
+	if refused := o.refusal(); refused != nil && o.rehearsal == "" {
+		return verdict{status: metav1.ConditionFalse, reason: string(refused.State), message: "a renewal was refused: " + refused.Message}
+	}
+	g, err := r.askGateway(ctx, o)
+	e := &platform.Error{}
+	switch {
+	case err == nil && g.Status == platform.Deleted:
+		return verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonGatewayDeleted,
+			message: "Anypoint accepts the credentials in Secret " + secret + ", and says that the gateway was deleted there: register it anew, and put the new registration into Secret " + o.gateway.SecretName}
+	case err == nil:
+		return verdict{status: metav1.ConditionTrue, reason: v1alpha1.ReasonAccepted,
+			message: fmt.Sprintf("Anypoint accepts the credentials in Secret %s, and shows them the gateway in environment %s", secret, o.environment.ID)}
+	case errors.As(err, &e) && (e.Class == anypoint.CredentialsRejected || e.Class == anypoint.MFARequired):
+		return verdict{status: metav1.ConditionFalse, reason: string(e.Class), message: err.Error()}
+	default:
+		return failed(err)
+	}
+}
+
+// credentialsValid is the condition of that name, as far as it is known; its zero value where it is not.
+func (o *observation) credentialsValid() metav1.Condition {
+	if answer, is := o.answered[v1alpha1.ConditionCredentialsValid]; is {
+		return metav1.Condition{Status: answer.status, Reason: answer.reason, Message: answer.message}
+	}
+	return ptr.Deref(meta.FindStatusCondition(o.flexRegistration.Status.Conditions, v1alpha1.ConditionCredentialsValid), metav1.Condition{})
+}
+
+// refusal is that of the credentials by which a renewal has failed; nil where there was none.
+func (o *observation) refusal() *renewal.Finding {
+	a := o.Record.AttemptsFor(o.Certificate.Fingerprint)
+	if a.Refused != "" && a.Refused == o.Credentials && refusesCredentials(a.State) {
+		return &renewal.Finding{State: a.State, Message: a.Message}
+	}
+	if o.Refused != nil {
+		return &o.Refused.Finding
+	}
+	return nil
+}
+
+// forgetRefusal has credentials tried again that Anypoint has refused.
+func (r *Reconciler) forgetRefusal(o *observation) {
+	if o.registration == nil || !conditionIs(o.flexRegistration, v1alpha1.ConditionCredentialsValid, metav1.ConditionFalse) {
+		return
+	}
+	if account, err := r.Platform.Account(o.registration.AnypointURL(), o.credentials); err == nil {
+		account.Forget()
+	}
+}
+
+// askGateway asks for the gateway, after finding out where on the platform it is, which the status remembers. Its errors
+// are *platform.Error.
+func (r *Reconciler) askGateway(ctx context.Context, o *observation) (platform.Gateway, error) {
 	account, err := r.Platform.Account(o.registration.AnypointURL(), o.credentials)
 	if err != nil {
-		return err
+		return platform.Gateway{}, err
 	}
-	_, err = account.Organization(ctx)
-	return err
+	id, where := o.registration.AgentID(), o.flexRegistration.Spec.Anypoint
+	remembered := where.EnvironmentID == "" && o.environment.ID != ""
+	if !remembered && where.EnvironmentID == "" {
+		if o.environment, err = account.Find(ctx, where.OrganizationID, id); err != nil {
+			return platform.Gateway{}, err
+		}
+	}
+	g, err := account.Gateway(ctx, o.environment, id)
+	if e := (&platform.Error{}); remembered && errors.As(err, &e) && (e.Class == platform.GatewayNotFound || e.Class == platform.EnvironmentNotFound) {
+		o.environment = platform.Environment{}
+		return r.askGateway(ctx, o) // It is looked for once more.
+	}
+	return g, err
+}
+
+// whereabouts is where the gateway is on the platform, as far as that is known.
+func (o *observation) whereabouts() platform.Environment {
+	where, was := o.flexRegistration.Spec.Anypoint, o.flexRegistration.Status.Gateway
+	switch {
+	case where.EnvironmentID != "":
+		return platform.Environment{OrganizationID: where.OrganizationID, ID: where.EnvironmentID}
+	case was == nil || was.AgentID != o.registration.AgentID() || where.OrganizationID != "" && where.OrganizationID != was.OrganizationID:
+		return platform.Environment{}
+	default:
+		return platform.Environment{OrganizationID: was.OrganizationID, ID: was.EnvironmentID}
+	}
 }

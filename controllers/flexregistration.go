@@ -40,6 +40,8 @@ import (
 type Reconciler struct {
 	// Client reads FlexRegistrations and Deployments from a cache, and writes.
 	Client client.Client
+	// Cache has what is watched, of Secrets the metadata.
+	Cache client.Reader
 	// APIReader reads Secrets, pods and namespaces from the API server.
 	APIReader client.Reader
 	Recorder  events.EventRecorder
@@ -49,8 +51,8 @@ type Reconciler struct {
 	Clock   clock.WithTicker
 	// AnypointHosts are the control planes that credentials may be sent to, as host or host:port.
 	AnypointHosts []string
-	// Identity names this process in records.
-	Identity string
+	// Identity names this process in records, Version the program.
+	Identity, Version string
 	// MaxConcurrent is how many gateways are worked on at once, MaxFailedRollouts how many rollouts in a row may fail
 	// before renewals pause that are not urgent; 0 for any number.
 	MaxConcurrent     int
@@ -59,18 +61,22 @@ type Reconciler struct {
 	Scope Scope
 	// ObserveOnly: nothing is written but status.
 	ObserveOnly bool
-	// Platform checks credentials, each after an interval, and when they have changed; nil where they are not checked.
-	Platform                 *platform.Client
-	CredentialsCheckInterval time.Duration
+	// Platform asks Anypoint what checks want to know, once in an interval and where something has changed; nil for no
+	// checks.
+	Platform      *platform.Client
+	CheckInterval time.Duration
 
 	claims    *claims
+	secrets   *secrets
+	writer    writer
 	recalling sync.Mutex
 	recalled  bool
-	// clusters are identities by namespace; by FlexRegistration, failures count the errors in a row, and written is
-	// the resource version of the status that was written last.
+	// clusters are identities by namespace; by FlexRegistration, failures count the errors in a row, written is the object
+	// as its status was written last, and looked when everything was looked at last.
 	clusters sync.Map
 	failures sync.Map
 	written  sync.Map
+	looked   sync.Map
 }
 
 var zero = metav1.Duration{}
@@ -85,7 +91,7 @@ const turnCheck = 5 * time.Second
 // maxSteps bounds the steps of one reconcile: a whole renewal takes seven.
 const maxSteps = 20
 
-// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=list;watch
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
@@ -98,9 +104,15 @@ const maxSteps = 20
 
 // Reconcile brings one gateway forward as far as it goes, and says when to look again.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	var cached v1alpha1.FlexRegistration
-	if r.Client.Get(ctx, request.NamespacedName, &cached) == nil && r.claims.mustWait(request.NamespacedName, cached.Generation, r.Clock.Now()) {
+	fr, err := r.get(ctx, request.NamespacedName)
+	if err != nil || fr == nil {
+		return ctrl.Result{}, err
+	}
+	if r.claims.mustWait(request.NamespacedName, fr.Generation, r.Clock.Now()) {
 		return ctrl.Result{RequeueAfter: turnCheck}, nil
+	}
+	if again, rests := r.atRest(ctx, fr); rests {
+		return ctrl.Result{RequeueAfter: again.Sub(r.Clock.Now())}, nil
 	}
 	o, err := r.look(ctx, request.NamespacedName)
 	if err != nil || o == nil {
@@ -146,21 +158,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			return ctrl.Result{}, err
 		}
 		// What Anypoint says may take a minute, and nobody waits for it.
-		if next := r.checkCredentials(ctx, o); !next.IsZero() && next.Before(d.At) {
+		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
 			d.At = next
 		}
-		if o.credentialsValid != nil {
+		if len(o.answered) > 0 {
 			if err := r.report(ctx, o, d); err != nil {
 				return ctrl.Result{}, err
 			}
 		}
 		r.failures.Delete(request.NamespacedName)
+		r.looked.Store(request.NamespacedName, now)
 		switch d.State {
 		case renewal.Renewing, v1alpha1.ReasonJobPending, v1alpha1.ReasonQueued:
 		case renewal.RollingOut:
 			r.claims.keepTurn(turn{until: o.Record.Rollout.Started.Add(turnTime), rolling: true}, request.NamespacedName)
 		default:
 			r.claims.endTurn(request.NamespacedName)
+			r.giveUp(o)
 		}
 		return ctrl.Result{RequeueAfter: d.At.Sub(now)}, nil
 	}
@@ -180,32 +194,47 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (*obser
 	return o, nil
 }
 
-// get reads the FlexRegistration from the cache, or live where the cache does not have the status yet that this
-// process has written last: what has changed is told from it. It returns nil where there is none.
+// get reads the FlexRegistration from the cache, or takes it as this process has written its status last, where the cache is
+// behind: what has changed is told from it. It returns nil where there is none.
 func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.FlexRegistration, error) {
 	fr := &v1alpha1.FlexRegistration{}
 	err := r.Client.Get(ctx, key, fr)
-	if written, ok := r.written.Load(key); err == nil && ok {
-		if order, invalid := resourceversion.CompareResourceVersion(fr.ResourceVersion, written.(string)); invalid != nil || order < 0 {
-			err = r.APIReader.Get(ctx, key, fr)
-		}
-	}
 	switch {
 	case apierrors.IsNotFound(err):
-		r.written.Delete(key)
-		r.failures.Delete(key)
+		for _, known := range []*sync.Map{&r.written, &r.failures, &r.looked} {
+			known.Delete(key)
+		}
 		r.claims.endTurn(key)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
 	}
+	if last, is := r.written.Load(key); is {
+		written := last.(*v1alpha1.FlexRegistration)
+		order, err := resourceversion.CompareResourceVersion(fr.ResourceVersion, written.ResourceVersion)
+		if err == nil && order < 0 && fr.UID == written.UID {
+			return written.DeepCopy(), nil
+		}
+		r.written.CompareAndDelete(key, last)
+	}
 	return fr, nil
+}
+
+// giveUp has the Secrets of a gateway that is not being worked on read anew, when they are needed.
+func (r *Reconciler) giveUp(o *observation) {
+	if o.gateway == nil {
+		return
+	}
+	for _, name := range r.secretNames(o.flexRegistration, o.gateway) {
+		r.secrets.giveUp(client.ObjectKey{Namespace: o.gateway.Namespace, Name: name})
+	}
 }
 
 // fail returns the error, for the work queue to repeat the work with growing delays, and tells it where it does not
 // pass by itself: at once what the API server refuses, anything else from the third time in a row on.
 func (r *Reconciler) fail(ctx context.Context, o *observation, err error) error {
 	key := client.ObjectKeyFromObject(o.flexRegistration)
+	r.giveUp(o)
 	before, _ := r.failures.LoadOrStore(key, 0)
 	failed := before.(int) + 1
 	r.failures.Store(key, failed)
@@ -242,7 +271,15 @@ func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (str
 // SetupWithManager registers the controller and what it watches: FlexRegistrations, Deployments, and of Secrets
 // the metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.claims = newClaims(r.MaxConcurrent)
+	if len(r.Scope.Secrets) > 0 {
+		named, err := newSecretsByName(mgr, r.Scope.Secrets, r.Cache)
+		if err != nil {
+			return err
+		}
+		r.Cache = named
+	}
+	r.claims, r.secrets = newClaims(r.MaxConcurrent), newSecrets(r.APIReader, r.Cache)
+	r.writer = writer{r.Client, r.secrets}
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}
@@ -259,10 +296,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
 		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue})
-	controller, err := r.watchSecrets(mgr, controller)
-	if err != nil {
-		return err
-	}
+	controller = r.watchSecrets(controller)
 	if r.Jobs != nil {
 		controller = controller.
 			Owns(&batchv1.Job{}, builder.WithPredicates(jobEnded)).

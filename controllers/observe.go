@@ -18,6 +18,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
@@ -36,12 +37,14 @@ type observation struct {
 	leftovers        []client.Object
 	// publication is where the registration is published, if not in the gateway's Secret.
 	publication *gateway.Publication
-	// credentialsValid is the condition, where it was looked at, and credentialsCheck what it is about, where they were asked
-	// for.
-	credentialsValid *metav1.Condition
-	credentialsCheck *v1alpha1.CredentialsCheck
-	// generation is that of the spec that was looked at.
+	// environment is where the gateway is on the platform; zero where that is not known.
+	environment platform.Environment
+	// answered are the checks, by condition, that were made in this reconcile, and rehearsal the request for them that was met.
+	answered  map[string]answered
+	rehearsal string
+	// generation is that of the spec that was looked at, and lookedAt when that was.
 	generation int64
+	lookedAt   time.Time
 	// deploymentsRead says that Deployments were seen, and aren't just empty.
 	deploymentsRead bool
 	// outdated says that so much time has passed since that everything must be looked at again.
@@ -51,7 +54,7 @@ type observation struct {
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
 // observation; an error says that something could not be read.
 func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
-	o := &observation{flexRegistration: fr, generation: fr.Generation, record: &gateway.Record{}, Observation: renewal.Observation{
+	o := &observation{flexRegistration: fr, generation: fr.Generation, lookedAt: r.Clock.Now(), record: &gateway.Record{}, Observation: renewal.Observation{
 		Suspended:      fr.Spec.Suspend,
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,
@@ -128,7 +131,7 @@ func (r *Reconciler) observeGateway(ctx context.Context, o *observation) (err er
 func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) error {
 	g := o.gateway
 	secret := &corev1.Secret{}
-	if err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
+	if err := r.secrets.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
 		o.Unreadable = renewal.NewFinding(v1alpha1.ReasonSecretNotFound, "Secret %s, which holds the gateway's registration, does not exist in namespace %s: create it", g.SecretName, g.Namespace)
 		return nil
 	} else if err != nil {
@@ -173,6 +176,7 @@ func (o *observation) see(secret *corev1.Secret, parsed *registration.Registrati
 	o.Certificate = renewal.Certificate(parsed.Certificate())
 	o.SecretChanged = gateway.Written(secret, o.gateway.Key)
 	o.Standing = standing(parsed, o.record)
+	o.environment = o.whereabouts()
 }
 
 // remember takes over a record that has been stored.
@@ -206,7 +210,7 @@ func standing(current *registration.Registration, record *gateway.Record) renewa
 }
 
 func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
-	record, refused, err := gateway.LoadRecord(ctx, r.APIReader, o.gateway)
+	record, refused, err := gateway.LoadRecord(ctx, r.secrets, o.gateway)
 	if err != nil {
 		return err
 	}
@@ -229,7 +233,7 @@ func (r *Reconciler) observePublication(ctx context.Context, o *observation) err
 	if !o.External || o.Follow {
 		return nil
 	}
-	publication, refused, err := gateway.ReadPublication(ctx, r.APIReader, o.gateway, o.flexRegistration)
+	publication, refused, err := gateway.ReadPublication(ctx, r.secrets, o.gateway, o.flexRegistration)
 	if err != nil {
 		return err
 	}
@@ -252,7 +256,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 		return nil
 	}
 	secret := &corev1.Secret{}
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
+	err := r.secrets.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
 		if o.Blocked == nil {
@@ -263,7 +267,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	case err != nil:
 		return fmt.Errorf("getting Secret %s/%s, which holds the Anypoint credentials: %w", o.gateway.Namespace, name, err)
 	}
-	o.Credentials = string(secret.UID) + "/" + secret.ResourceVersion
+	o.Credentials = version(secret)
 	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err == nil && operators(secret) {
 		o.credentials, err = anypoint.Credentials{}, errors.New("it is the operator's own")
 	}

@@ -124,7 +124,7 @@ func (o *observation) sharesSecret(peer *v1alpha1.FlexRegistration) bool {
 // active says that a FlexRegistration does something: one that is suspended, or can't read its registration, doesn't.
 func active(fr *v1alpha1.FlexRegistration) bool {
 	return fr.DeletionTimestamp.IsZero() && !fr.Spec.Suspend &&
-		!meta.IsStatusConditionPresentAndEqual(fr.Status.Conditions, v1alpha1.ConditionCertificateValid, metav1.ConditionUnknown)
+		!conditionIs(fr, v1alpha1.ConditionCertificateValid, metav1.ConditionUnknown)
 }
 
 // works says that a FlexRegistration would renew.
@@ -147,6 +147,10 @@ func older(a, b *v1alpha1.FlexRegistration) bool {
 func isRenewing(fr *v1alpha1.FlexRegistration) bool {
 	reason := reasonOf(fr, v1alpha1.ConditionRenewed)
 	return reason == v1alpha1.ReasonRenewing || reason == v1alpha1.ReasonJobPending
+}
+
+func conditionIs(fr *v1alpha1.FlexRegistration, condition string, status metav1.ConditionStatus) bool {
+	return meta.IsStatusConditionPresentAndEqual(fr.Status.Conditions, condition, status)
 }
 
 func reasonOf(fr *v1alpha1.FlexRegistration, condition string) string {

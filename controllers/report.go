@@ -26,6 +26,14 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 	fr := o.flexRegistration
 	before := fr.DeepCopy()
 	r.project(o, d)
+	if inspected := fr.Status.Inspected; before.Status.Inspected != "" {
+		// What others do to the Secrets is worth no write.
+		fr.Status.Inspected = before.Status.Inspected
+		if equality.Semantic.DeepEqual(before.Status, fr.Status) {
+			return nil
+		}
+		fr.Status.Inspected = inspected
+	}
 	if equality.Semantic.DeepEqual(before.Status, fr.Status) {
 		return nil
 	}
@@ -48,7 +56,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		}
 		return fmt.Errorf("writing the status of FlexRegistration %s/%s: %w", fr.Namespace, fr.Name, err)
 	}
-	r.written.Store(client.ObjectKeyFromObject(fr), fr.ResourceVersion)
+	r.written.Store(client.ObjectKeyFromObject(fr), fr.DeepCopy())
 	return nil
 }
 
@@ -59,11 +67,13 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	fr := o.flexRegistration
 	s := &fr.Status
 	s.ObservedGeneration = o.generation
+	s.Inspected = r.inspected(o, d)
 	if o.gateway != nil {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}
 	if o.Unreadable == nil && o.registration != nil {
-		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: bounded(o.registration.AnypointURL())}
+		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: bounded(o.registration.AnypointURL()),
+			OrganizationID: o.environment.OrganizationID, EnvironmentID: o.environment.ID}
 		s.Certificate = &v1alpha1.CertificateStatus{
 			SerialNumber: o.Certificate.SerialNumber, Fingerprint: o.Certificate.Fingerprint,
 			NotBefore: metav1.NewTime(o.Certificate.NotBefore), NotAfter: metav1.NewTime(o.Certificate.NotAfter),
@@ -107,10 +117,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		// Nothing is known to be wrong with it: it could not be looked at just now.
 		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
 	}
-	if o.credentialsValid != nil {
-		s.CredentialsCheck = o.credentialsCheck
-		all = append(all, *o.credentialsValid)
-	}
+	all = r.projectChecks(o, d, all)
 	setConditions(fr, all, o.generation, now)
 }
 

@@ -235,27 +235,55 @@ func onlyIdentity(object any) (any, error) {
 	return object, nil
 }
 
-// watchSecrets watches the metadata of Secrets. A watch of Secrets by name, the only one that RBAC can allow for some of a
-// namespace, is of one name: each has a cache of its own.
-func (r *Reconciler) watchSecrets(mgr ctrl.Manager, controller *builder.Builder) (*builder.Builder, error) {
-	using := handler.EnqueueRequestsFromMapFunc(r.usingSecret)
-	if len(r.Scope.Secrets) == 0 {
-		return controller.WatchesMetadata(&corev1.Secret{}, using, builder.WithPredicates(secretChanged)), nil
-	}
-	for _, secret := range r.Scope.Secrets {
+// secretsByName has the metadata of Secrets from caches of one Secret each: a watch of Secrets by name, the only one that RBAC can
+// allow for some of a namespace, is of one name. Whatever is no Secret's metadata comes from elsewhere.
+type secretsByName struct {
+	client.Reader
+	caches map[types.NamespacedName]cache.Cache
+}
+
+// newSecretsByName makes the caches, which the manager runs.
+func newSecretsByName(mgr ctrl.Manager, names []types.NamespacedName, others client.Reader) (secretsByName, error) {
+	s := secretsByName{others, map[types.NamespacedName]cache.Cache{}}
+	for _, name := range names {
 		one, err := cache.New(mgr.GetConfig(), cache.Options{
 			HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: onlyIdentity,
-			DefaultNamespaces: map[string]cache.Config{secret.Namespace: {FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, secret.Name)}},
+			DefaultNamespaces: map[string]cache.Config{name.Namespace: {FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name.Name)}},
 		})
 		if err == nil {
 			err = mgr.Add(one)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("watching Secret %s: %w", secret, err)
+			return s, fmt.Errorf("watching Secret %s: %w", name, err)
 		}
+		s.caches[name] = one
+	}
+	return s, nil
+}
+
+// Get is the client.Reader's.
+func (s secretsByName) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if object.GetObjectKind().GroupVersionKind() != secretMetadata.GroupVersionKind() {
+		return s.Reader.Get(ctx, key, object, options...)
+	}
+	one, is := s.caches[key]
+	if !is {
+		return fmt.Errorf("Secret %s is not one that is watched: name it in --secrets", key)
+	}
+	return one.Get(ctx, key, object, options...)
+}
+
+// watchSecrets has the controller watch the metadata of Secrets.
+func (r *Reconciler) watchSecrets(controller *builder.Builder) *builder.Builder {
+	using := handler.EnqueueRequestsFromMapFunc(r.usingSecret)
+	named, is := r.Cache.(secretsByName)
+	if !is {
+		return controller.WatchesMetadata(&corev1.Secret{}, using, builder.WithPredicates(secretChanged))
+	}
+	for _, one := range named.caches {
 		controller = controller.WatchesRawSource(source.Kind[client.Object](one, secretMetadata, using, secretChanged))
 	}
-	return controller, nil
+	return controller
 }
 
 // ClientOptions make the manager's client read Secrets live, should one be read through it.

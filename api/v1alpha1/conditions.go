@@ -11,9 +11,15 @@ const (
 	ConditionRenewed = "Renewed"
 	// ConditionRolledOut is True while the gateway's pods use the registration in the Secret.
 	ConditionRolledOut = "RolledOut"
-	// ConditionCredentialsValid is True while Anypoint accepts the credentials, False when it refuses them, and Unknown where
-	// that could not be found out. Ready does not depend on it.
+	// ConditionCredentialsValid is True while Anypoint accepts the credentials and shows them the gateway, False when it
+	// refuses them, and Unknown where that could not be found out. Ready does not depend on it.
 	ConditionCredentialsValid = "CredentialsValid"
+	// ConditionRehearsed is True while a renewal would go through, as far as that can be tried without changing anything,
+	// False where something would fail, and Unknown where that could not be found out. Ready does not depend on it.
+	ConditionRehearsed = "Rehearsed"
+	// ConditionPlatformVerified is True while all replicas that are connected to Anypoint present the certificate in the
+	// Secret, False where some don't, and Unknown where that could not be found out. Ready does not depend on it.
+	ConditionPlatformVerified = "PlatformVerified"
 	// ConditionReconciling exists, and is True, while the operator is at work or waits for an object to appear.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled exists, and is True, when nothing will change until somebody acts.
@@ -139,8 +145,7 @@ const (
 	ReasonNotYetValid = "NotYetValid"
 )
 
-// The other reasons of CertificateValid, Renewed, RolledOut and CredentialsValid, which also has those of Ready that say what
-// Anypoint answers.
+// The other reasons of CertificateValid, Renewed and RolledOut.
 const (
 	// ReasonValid, of CertificateValid: no certificate in use has expired.
 	ReasonValid = "Valid"
@@ -150,14 +155,41 @@ const (
 	ReasonUpToDate = "UpToDate"
 	// ReasonComplete, of RolledOut: the pods run with the registration in the Secret, or there are none.
 	ReasonComplete = "Complete"
-	// ReasonAccepted, of CredentialsValid: Anypoint accepts the credentials.
-	ReasonAccepted = "Accepted"
-	// ReasonNotChecked, of CredentialsValid: there are none that could be checked.
-	ReasonNotChecked = "NotChecked"
-	// ReasonInterrupted, of CredentialsValid: the operator was stopped while it asked.
-	ReasonInterrupted = "Interrupted"
-	// ReasonAnswerInvalid, of CredentialsValid: Anypoint's answer could not be read.
-	ReasonAnswerInvalid = "AnswerInvalid"
-	// ReasonUnknown: the registration could not be inspected.
+	// ReasonUnknown, of these and of the conditions that are checked: the registration could not be inspected.
 	ReasonUnknown = "Unknown"
+)
+
+// The other reasons of CredentialsValid, Rehearsed and PlatformVerified. They also have those of Ready that say what Anypoint
+// answers, and ReasonSuspended.
+const (
+	// ReasonAccepted, of CredentialsValid: Anypoint accepts the credentials, and shows them the gateway.
+	ReasonAccepted = "Accepted"
+	// ReasonNotChecked: there are no credentials that could be checked, or none that Anypoint accepts.
+	ReasonNotChecked = "NotChecked"
+	// ReasonGatewayNotFound: Anypoint does not have the gateway where it was looked for.
+	ReasonGatewayNotFound = "GatewayNotFound"
+	// ReasonGatewayDeleted, of CredentialsValid: the gateway was deleted on Anypoint.
+	ReasonGatewayDeleted = "GatewayDeleted"
+	// ReasonEnvironmentNotFound: Anypoint does not have the organization or the environment.
+	ReasonEnvironmentNotFound = "EnvironmentNotFound"
+	// ReasonInterrupted: the operator was stopped while it asked.
+	ReasonInterrupted = "Interrupted"
+	// ReasonAnswerInvalid: Anypoint's answer could not be read.
+	ReasonAnswerInvalid = "AnswerInvalid"
+
+	// ReasonPassed, of Rehearsed: nothing is known that a renewal would fail by.
+	ReasonPassed = "Passed"
+	// ReasonWouldFail, of Rehearsed: something is known that a renewal would fail by.
+	ReasonWouldFail = "WouldFail"
+	// ReasonIncomplete, of Rehearsed: not everything could be tried.
+	ReasonIncomplete = "Incomplete"
+
+	// ReasonVerified, of PlatformVerified: all connected replicas present the certificate in the Secret.
+	ReasonVerified = "Verified"
+	// ReasonAwaitingReplicas, of PlatformVerified: not all replicas are connected yet, or none.
+	ReasonAwaitingReplicas = "AwaitingReplicas"
+	// ReasonReplicasOutdated, of PlatformVerified: replicas present an older certificate.
+	ReasonReplicasOutdated = "ReplicasOutdated"
+	// ReasonReplicasNewer, of PlatformVerified: replicas present a newer certificate.
+	ReasonReplicasNewer = "ReplicasNewer"
 )

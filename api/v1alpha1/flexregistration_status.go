@@ -11,7 +11,8 @@ type FlexRegistrationStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, CertificateValid, Renewed, RolledOut, CredentialsValid, Reconciling, Stalled.
+	// conditions: Ready, CertificateValid, Renewed, RolledOut, CredentialsValid, Rehearsed, PlatformVerified,
+	// Reconciling, Stalled.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -54,9 +55,16 @@ type FlexRegistrationStatus struct {
 	// +optional
 	RefusedCredentials string `json:"refusedCredentials,omitempty"`
 
-	// credentialsCheck is what the condition CredentialsValid is about.
+	// checks say what the conditions CredentialsValid, Rehearsed and PlatformVerified were found by.
+	// +listType=map
+	// +listMapKey=type
 	// +optional
-	CredentialsCheck *CredentialsCheck `json:"credentialsCheck,omitempty"`
+	Checks []Check `json:"checks,omitempty"`
+
+	// inspected is a digest of what was looked at when the gateway was found to be at rest: of the versions (UID and
+	// resourceVersion) of its Secrets, among others. As long as it is the same, nothing is read.
+	// +optional
+	Inspected string `json:"inspected,omitempty"`
 
 	// rollout is the newest rollout that the operator asked for.
 	// +optional
@@ -70,6 +78,10 @@ type FlexRegistrationStatus struct {
 	// lastHandledRequest is the value of the gateway.flexops.dev/renew annotation that was handled last.
 	// +optional
 	LastHandledRequest string `json:"lastHandledRequest,omitempty"`
+
+	// lastHandledRehearsal is the value of the gateway.flexops.dev/rehearse annotation that was handled last.
+	// +optional
+	LastHandledRehearsal string `json:"lastHandledRehearsal,omitempty"`
 }
 
 // GatewayStatus is what the registration says of the gateway.
@@ -83,6 +95,11 @@ type GatewayStatus struct {
 	// anypointURL is the control plane that the gateway is registered with.
 	// +optional
 	AnypointURL string `json:"anypointURL,omitempty"`
+	// organizationID and environmentID are where Anypoint Platform has the gateway, once that was asked for.
+	// +optional
+	OrganizationID string `json:"organizationID,omitempty"`
+	// +optional
+	EnvironmentID string `json:"environmentID,omitempty"`
 }
 
 // CertificateStatus describes a client certificate.
@@ -101,12 +118,15 @@ type CertificateStatus struct {
 	NotAfter metav1.Time `json:"notAfter,omitempty,omitzero"`
 }
 
-// CredentialsCheck says which credentials were checked.
-type CredentialsCheck struct {
-	// version (UID and resourceVersion) of the credentials Secret.
+// Check says what a condition was found by.
+type Check struct {
+	// type of the condition.
+	// +required
+	Type string `json:"type"`
+	// version is a digest of what was looked at. Where that changes, it is checked anew.
 	// +required
 	Version string `json:"version"`
-	// nextTime is when they are checked again, where the Secret does not change before.
+	// nextTime is when it is checked again at the latest.
 	// +required
 	NextTime metav1.Time `json:"nextTime"`
 }

@@ -15,6 +15,11 @@ const (
 	// the condition's message names.
 	AnnotationConfirmCluster = "gateway.flexops.dev/confirm-cluster"
 
+	// AnnotationRehearse, on a FlexRegistration, asks for everything to be checked now that is checked once a day: whether a
+	// renewal would go through, the credentials, and what the replicas run with. Each new value is one request, noted in
+	// status.lastHandledRehearsal when it was done.
+	AnnotationRehearse = "gateway.flexops.dev/rehearse"
+
 	// AnnotationApprove, on a FlexRegistration, approves the renewal of the certificate with this serial number, where
 	// spec.renewal.policy is Manual.
 	AnnotationApprove = "gateway.flexops.dev/approve"
@@ -46,6 +51,10 @@ type FlexRegistrationSpec struct {
 	// renewal.policy is Follow.
 	// +optional
 	CredentialsRef LocalReference `json:"credentialsRef,omitempty,omitzero"`
+
+	// anypoint says where the gateway is on Anypoint Platform. It is found with the credentials where absent.
+	// +optional
+	Anypoint AnypointSpec `json:"anypoint,omitempty,omitzero"`
 
 	// renewal says when the registration is renewed.
 	// +optional
@@ -117,6 +126,26 @@ type LocalReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +required
 	Name string `json:"name"`
+}
+
+// AnypointSpec says where a gateway is on Anypoint Platform.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.environmentID) || has(self.organizationID)",message="an environment belongs to an organization: set anypoint.organizationID too"
+type AnypointSpec struct {
+	// organizationID is the id of the gateway's organization or business group. Default: the credentials' own organization.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-_a-zA-Z0-9]+$')",message="write the id of the organization or business group, a UUID, as Access Management shows it"
+	// +optional
+	OrganizationID string `json:"organizationID,omitempty"`
+
+	// environmentID is the id of the gateway's environment. Default: the environment of the organization that has the
+	// gateway.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-_a-zA-Z0-9]+$')",message="write the id of the environment, a UUID, as Access Management shows it"
+	// +optional
+	EnvironmentID string `json:"environmentID,omitempty"`
 }
 
 // RenewalPolicy says who starts a renewal.

@@ -72,6 +72,11 @@ func (r *real) goOnServing(ctx context.Context, before *sight, pods *world.Histo
 		r.show("kubectl get flexreg -n gateway"),
 		r.show("kubectl get pods -n gateway"),
 		r.showConnected,
+
+		chapter("What Anypoint says to it: the credentials, the next renewal, and the replicas' certificates"),
+		r.show(rehearse),
+		r.show(proven),
+		r.show(whatIs),
 		func(ctx context.Context) error { return r.check(ctx, before, 2) },
 		func(context.Context) error { return checkServed(pods) },
 	)

@@ -80,3 +80,10 @@ func (t *terminal) follow(line, until string) scene {
 
 // hurry has new pods watched for a shorter time than the minute that is the default.
 const hurry = `kubectl patch flexregistration ingress -n gateway --type=merge -p '{"spec":{"rollout":{"settle":"3s"}}}'    # in a hurry: 1m is the default`
+
+// Once a day everything is checked that only others can tell. A demo doesn't wait for that.
+const (
+	rehearse = `kubectl annotate flexregistration ingress -n gateway gateway.flexops.dev/rehearse=now --overwrite`
+	proven   = `kubectl wait flexregistration/ingress -n gateway --for=condition=CredentialsValid --for=condition=Rehearsed --for=condition=PlatformVerified --timeout=2m`
+	whatIs   = `kubectl get flexreg ingress -n gateway -o go-template='{{range .status.conditions}}{{printf "%-17s %-5s %-10s %s\n" .type .status .reason .message}}{{end}}'`
+)

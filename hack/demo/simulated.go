@@ -154,6 +154,20 @@ func (w *simulated) startGateway(ctx context.Context) (err error) {
 	return w.quietly(ctx, "kubectl rollout status deployment/ingress -n gateway --timeout=1m")
 }
 
+// connect has the platform list the pods as replicas with the newest certificate: on a simulated node nothing connects.
+func (w *simulated) connect(ctx context.Context) error {
+	is, err := look(ctx, w.admin)
+	if err != nil {
+		return err
+	}
+	var connected []simulator.Replica
+	for _, pod := range is.pods {
+		connected = append(connected, simulator.Replica{Name: pod.Name + "." + pod.Namespace})
+	}
+	w.platform.SetReplicas(w.gateway.AgentID, connected...)
+	return nil
+}
+
 // process is a program that runs beside the demo.
 type process struct {
 	command *exec.Cmd

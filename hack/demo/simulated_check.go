@@ -37,6 +37,8 @@ func (w *simulated) check(ctx context.Context, before *sight) error {
 	if err := w.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: operator.GatewayName}, fr); err != nil {
 		return errors.Join(append(problems, err)...)
 	}
-	expect(meta.IsStatusConditionTrue(fr.Status.Conditions, v1alpha1.ConditionReady), "Ready is not True")
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionCredentialsValid, v1alpha1.ConditionRehearsed, v1alpha1.ConditionPlatformVerified} {
+		expect(meta.IsStatusConditionTrue(fr.Status.Conditions, kind), "%s is not True", kind)
+	}
 	return errors.Join(problems...)
 }

@@ -35,10 +35,15 @@ func (w *simulated) story(ctx context.Context, timeout time.Duration) error {
 			return w.quietly(ctx, "kubectl wait -n gateway --for=delete --timeout=1m "+before.podNames())
 		},
 
+		chapter("What Anypoint says to it: the credentials, the next renewal, and the replicas' certificates"),
+		w.connect,
+		w.show(rehearse),
+		w.show(proven),
+		w.show(whatIs),
+
 		chapter("What it leaves"),
 		w.show("kubectl events -n gateway --for flexregistration/ingress"),
 		w.show("kubectl get flexreg -n gateway"),
-		w.show(`kubectl get flexreg ingress -n gateway -o go-template='{{range .status.conditions}}{{printf "%-17s %-5s %-10s %s\n" .type .status .reason .message}}{{end}}'`),
 		w.show("kubectl get pods -n gateway"),
 		w.show(inspect),
 		func(ctx context.Context) error { return w.check(ctx, before) },

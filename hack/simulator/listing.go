@@ -11,6 +11,21 @@ import (
 // fields is a JSON object.
 type fields = map[string]any
 
+// listEnvironments tells of the environment, and of one without gateways.
+func (p *Platform) listEnvironments(x *exchange) answer {
+	if refused := x.authorize(ScopeViewOrganization); refused != nil {
+		return *refused
+	}
+	if x.PathValue("org") != p.organization {
+		return problem(http.StatusNotFound, "Organization not found")
+	}
+	data := []fields{
+		{"id": p.sandbox, "name": "Sandbox", "organizationId": p.organization, "isProduction": false, "type": "sandbox"},
+		{"id": p.environment, "name": "Production", "organizationId": p.organization, "isProduction": true, "type": "production"},
+	}
+	return object(fields{"data": data, "total": len(data)})
+}
+
 func (p *Platform) listGateways(x *exchange) answer {
 	if refused := p.authorizeReading(x); refused != nil {
 		return *refused

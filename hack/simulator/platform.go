@@ -40,12 +40,13 @@ type Options struct {
 }
 
 // Platform is a running simulated Anypoint Platform with one organization and
-// one environment. It is safe for concurrent use.
+// one environment that has gateways. It is safe for concurrent use.
 type Platform struct {
 	clock                     clock.Clock
 	authority                 *authority
 	host                      string
 	organization, environment string
+	sandbox                   string // an environment without gateways
 
 	server *http.Server
 	served chan struct{} // closed when the server has stopped accepting
@@ -97,6 +98,7 @@ func Start(options Options) (*Platform, error) {
 		host:         host,
 		organization: uuid.NewString(),
 		environment:  uuid.NewString(),
+		sandbox:      uuid.NewString(),
 		served:       make(chan struct{}),
 		validity:     options.Validity,
 		accounts:     map[string]*account{},

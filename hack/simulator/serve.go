@@ -14,15 +14,16 @@ type Call string
 // The published calls, and the simulator's own, which only its flexctl and its
 // gateways make.
 const (
-	CallToken    Call = "token"
-	CallLogin    Call = "login"
-	CallMe       Call = "me"
-	CallGateways Call = "gateways"
-	CallGateway  Call = "gateway"
-	CallReplicas Call = "replicas"
-	CallRegister Call = "register"
-	CallRenew    Call = "renew"
-	CallAgent    Call = "agent" // a replica of a gateway connects
+	CallToken        Call = "token"
+	CallLogin        Call = "login"
+	CallMe           Call = "me"
+	CallEnvironments Call = "environments"
+	CallGateways     Call = "gateways"
+	CallGateway      Call = "gateway"
+	CallReplicas     Call = "replicas"
+	CallRegister     Call = "register"
+	CallRenew        Call = "renew"
+	CallAgent        Call = "agent" // a replica of a gateway connects
 )
 
 // Request is one call that arrived, without any secret of it.
@@ -82,6 +83,7 @@ func (p *Platform) routes() http.Handler {
 	handle("POST /accounts/api/v2/oauth2/token", CallToken, p.token)
 	handle("POST /accounts/login", CallLogin, p.login)
 	handle("GET /accounts/api/me", CallMe, p.me)
+	handle("GET /accounts/api/organizations/{org}/environments", CallEnvironments, p.listEnvironments)
 	handle(gateways, CallGateways, p.listGateways)
 	handle(gateways+"/{id}", CallGateway, p.getGateway)
 	handle(gateways+"/{id}/replicas", CallReplicas, p.listReplicas)

@@ -91,6 +91,9 @@ func ReadPublication(ctx context.Context, r client.Reader, g *Gateway, fr *v1alp
 	return p, "", nil
 }
 
+// Version is the UID and resourceVersion of the Secret; "" where there is none.
+func (p *Publication) Version() string { return version(p.secret) }
+
 // Publish writes the gateway's registration file, with the certificate and key of the newest registration in the place of
 // those that the gateway's Secret holds, for somebody to carry it on.
 func (p *Publication) Publish(ctx context.Context, w client.Writer, from *corev1.Secret, key string, newest *registration.Registration) error {

@@ -141,6 +141,9 @@ func (r *Record) With(newest *registration.Registration) *Record {
 	return &changed
 }
 
+// Version is the UID and resourceVersion of the Secret; "" where it is not stored.
+func (r *Record) Version() string { return version(r.stored) }
+
 // Unstored returns a copy that Save creates anew.
 func (r *Record) Unstored() *Record {
 	changed := *r

@@ -13,32 +13,36 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
-// Publish writes a registration's certificate and key into the gateway's Secret as it was read, and returns what
-// the API server then holds, read back and parsed. Nothing else in the Secret changes; if somebody has written
-// it since it was read, nothing does.
-func Publish(ctx context.Context, w client.Writer, r client.Reader, secret *corev1.Secret, key string, newest *registration.Registration) (*corev1.Secret, *registration.Registration, error) {
+// Publish writes a registration's certificate and key into the gateway's Secret as it was read, and returns what the API
+// server has then stored, parsed. Nothing else in the Secret changes; if somebody has written it since it was read, nothing
+// does.
+func Publish(ctx context.Context, w client.Writer, secret *corev1.Secret, key string, newest *registration.Registration) (*corev1.Secret, *registration.Registration, error) {
 	id := secret.Namespace + "/" + secret.Name
 	merged, err := registration.Merge(secret.Data, key, newest)
 	if err != nil {
 		return nil, nil, fmt.Errorf("merging the renewed registration into Secret %s: %w", id, err)
 	}
-	changed := secret.DeepCopy()
-	changed.Data = merged
-	if err := w.Update(ctx, changed, FieldOwner); err != nil {
+	written := secret.DeepCopy()
+	written.Data = merged
+	if err := w.Update(ctx, written, FieldOwner); err != nil {
 		return nil, nil, fmt.Errorf("writing the renewed registration to Secret %s: %w", id, err)
-	}
-	written := &corev1.Secret{}
-	if err := r.Get(ctx, client.ObjectKeyFromObject(secret), written); err != nil {
-		return nil, nil, fmt.Errorf("reading Secret %s back: %w", id, err)
 	}
 	parsed, err := registration.Parse(written.Data, key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the registration in Secret %s back: %w", id, err)
 	}
 	if parsed.Certificate().Fingerprint != newest.Certificate().Fingerprint {
-		return nil, nil, fmt.Errorf("reading Secret %s back: somebody replaced the registration at once", id)
+		return nil, nil, fmt.Errorf("reading Secret %s back: something has replaced the registration as it was written", id)
 	}
 	return written, parsed, nil
+}
+
+// version of an object, by its UID and resourceVersion; "" where there is none.
+func version(secret *corev1.Secret) string {
+	if secret == nil {
+		return ""
+	}
+	return string(secret.UID) + "/" + secret.ResourceVersion
 }
 
 // Written is when the registration at a key of the Secret was last written, by the API server's clock. What is done to the

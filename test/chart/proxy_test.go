@@ -33,17 +33,17 @@ type trouble struct {
 }
 
 // lagging finds, in a path, the resources that it is about.
-var lagging = regexp.MustCompile(`^(.*/(deployments|flexregistrations|jobs))(/.*)?$`)
+var lagging = regexp.MustCompile(`^(.*/(deployments|jobs))(/.*)?$`)
 
 func (l *trouble) RoundTrip(request *http.Request) (*http.Response, error) {
+	if refused, err := l.refuse(request); refused || err != nil {
+		return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody, Request: request}, err
+	}
 	parts := lagging.FindStringSubmatch(request.URL.Path)
 	switch {
 	case parts == nil:
 	case request.Method != http.MethodGet:
 		l.hold(parts[1])
-		if refused, err := l.refuse(request); refused || err != nil {
-			return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody, Request: request}, err
-		}
 	case parts[3] != "":
 		defer l.release(parts[1])
 	case request.URL.Query().Get("watch") == "true":
@@ -58,7 +58,7 @@ func (l *trouble) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // refuse says that a request is to fail.
 func (l *trouble) refuse(request *http.Request) (bool, error) {
-	if !strings.HasSuffix(request.URL.Path, "/status") {
+	if request.Method != http.MethodPatch || !strings.HasSuffix(request.URL.Path, "/status") {
 		return false, nil
 	}
 	body, err := io.ReadAll(request.Body)

@@ -187,9 +187,6 @@ func (s *suite) testObserveOnly(t *testing.T) {
 	g.kubectl("patch", "deployment", operator.GatewayName, "-n", g.namespace, "--type=merge", "-p", `{"spec":{"template":{"metadata":{"annotations":{"`+v1alpha1.AnnotationRegistration+`":null}}}}}`)
 	r.run()
 	g.eventually(v1alpha1.ConditionReady, "True/Observing after 2 renewals")
-	// It has something to look at while its watch of FlexRegistrations is behind.
-	g.kubectl("label", "secret", operator.SecretName, "-n", g.namespace, "touched=yes")
-	s.Eventually(r.asked("get", "flexregistrations", g.namespace)).Should(BeTrue())
 	r.seeMetrics()
 	r.expectUse(noCluster)
 	s.Expect(s.platform.Renewals(g.AgentID)).To(HaveLen(2))
@@ -213,6 +210,7 @@ func (r *release) renewInJobs(gateways ...*gateway) {
 	}
 	for _, g := range gateways {
 		g.eventually(v1alpha1.ConditionReady, "True/Scheduled after 2 renewals")
+		r.Eventually(r.asked("list", "resourcequotas", g.namespace)).Should(BeTrue(), "a rehearsal")
 	}
 }
 

@@ -43,7 +43,7 @@ type Options struct {
 	AnypointHosts     []string
 	MaxFailedRollouts int
 	ObserveOnly       bool
-	// Platform, where set, checks credentials once a day.
+	// Platform, where set, is asked once a day whether credentials work, and what replicas run with; without, nothing is checked or rehearsed.
 	Platform *platform.Client
 	// Namespace, where set, is the only one that the operator watches.
 	Namespace string
@@ -95,6 +95,7 @@ func Start(o Options) (*Operator, error) {
 		})
 	})
 	config.QPS = -1
+	config.WarningHandlerWithContext = controllers.Warnings{WarningHandlerWithContext: rest.NoWarnings{}}
 	logger := zap.New(zap.WriteTo(o.Log), zap.UseDevMode(false), zap.StacktraceLevel(zapcore.DPanicLevel))
 	var scope controllers.Scope
 	if o.Namespace != "" {
@@ -119,6 +120,7 @@ func Start(o Options) (*Operator, error) {
 	if err := (&controllers.Reconciler{
 		Jobs:          jobs,
 		Client:        mgr.GetClient(),
+		Cache:         mgr.GetCache(),
 		APIReader:     mgr.GetAPIReader(),
 		Recorder:      mgr.GetEventRecorder("flex-registration-operator"),
 		Renewer:       mortal{o.Renewer, op.killed},
@@ -126,7 +128,7 @@ func Start(o Options) (*Operator, error) {
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
 		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly, Scope: scope,
-		Platform: o.Platform, CredentialsCheckInterval: 24 * time.Hour,
+		Platform: o.Platform, CheckInterval: 24 * time.Hour,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}

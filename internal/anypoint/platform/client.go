@@ -53,9 +53,10 @@ type Client struct {
 	// patience for all that one request waits because of a rate limit or between repeats.
 	requestTimeout, callTimeout, patience time.Duration
 
-	mu        sync.Mutex           // guards what follows
-	standings map[string]*standing // by Account.key
-	holds     map[string]time.Time // by base URL and endpoint: until when nothing is asked
+	mu          sync.Mutex            // guards what follows
+	standings   map[string]*standing  // by Account.key
+	holds       map[string]time.Time  // by base URL and endpoint: until when nothing is asked
+	directories map[string]*directory // by Account.key and organization
 }
 
 // New makes a client. It fails if the CA bundle or the system's certificates can't be read.
@@ -89,6 +90,7 @@ func New(options Options) (*Client, error) {
 		patience:       10 * time.Second,
 		standings:      map[string]*standing{},
 		holds:          map[string]time.Time{},
+		directories:    map[string]*directory{},
 	}
 	for _, host := range options.Hosts {
 		c.hosts = append(c.hosts, canonical(host))

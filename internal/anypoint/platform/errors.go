@@ -113,7 +113,7 @@ func (q question) refused(status int, header http.Header, body []byte) *Error {
 		return q.fail(anypoint.MissingScope, missingScope)
 	case status == http.StatusNotFound && q.gateway && gatewayGone.Match(body):
 		return q.fail(GatewayNotFound, "Anypoint knows no such gateway in this organization and environment: check their ids, or register the gateway anew")
-	case status == http.StatusNotFound && q.environment.ID != "":
+	case status == http.StatusNotFound && q.environment.OrganizationID != "":
 		return q.fail(EnvironmentNotFound, "Anypoint knows no such organization or environment: check their ids")
 	default:
 		return q.fail(anypoint.RequestRefused, "Anypoint refused the request")

@@ -1,0 +1,184 @@
+package controllers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// check finds a condition by asking others. That is done where what it looks at has changed, where a person asks for it,
+// once a day, and sooner where the answer was not the one that is hoped for. Ready does not depend on it.
+type check struct {
+	condition string
+	// held says what is told where there is nothing to ask: asItIs, where the condition stays; nil where there is.
+	held func(*observation, renewal.Decision, time.Time) *verdict
+	// version is a digest of what it looks at.
+	version func(*observation) string
+	ask     func(*Reconciler, context.Context, *observation) verdict
+}
+
+var checks = []check{
+	{v1alpha1.ConditionCredentialsValid, credentialsHeld, credentialsVersion, (*Reconciler).askCredentials},
+	{v1alpha1.ConditionRehearsed, rehearsalHeld, rehearsalVersion, (*Reconciler).rehearse},
+	{v1alpha1.ConditionPlatformVerified, replicasHeld, replicasVersion, (*Reconciler).askReplicas},
+}
+
+// verdict is the answer to a check.
+type verdict struct {
+	status          metav1.ConditionStatus
+	reason, message string
+	// soonest is when it is asked again, where it is not the answer that is hoped for: after so long at first and, the longer
+	// it stays so, the later, up to latest. Zero for the next day.
+	soonest, latest time.Duration
+}
+
+var asItIs = &verdict{}
+
+func unknown(reason, message string) *verdict {
+	return &verdict{status: metav1.ConditionUnknown, reason: reason, message: message}
+}
+
+// answered is a verdict that is to be told.
+type answered struct {
+	verdict
+	check v1alpha1.Check
+}
+
+// uncheckable is what stands in the way of every check.
+func (o *observation) uncheckable() *verdict {
+	switch {
+	case o.Unreadable != nil:
+		return unknown(v1alpha1.ReasonUnknown, "the registration can't be read")
+	case o.registration == nil:
+		return asItIs // It could not be looked at just now.
+	case o.Suspended:
+		return unknown(v1alpha1.ReasonSuspended, "nothing is asked while spec.suspend is set")
+	default:
+		return nil
+	}
+}
+
+// checking says that checks are made for a FlexRegistration: who follows others needs none.
+func (r *Reconciler) checking(o *observation) bool { return r.Platform != nil && !o.Follow }
+
+// check makes the checks that are due, tells of those that have come to say False, and returns when the next is due; zero
+// where none will be.
+func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decision) (next time.Time) {
+	if !r.checking(o) {
+		return time.Time{}
+	}
+	fr, now := o.flexRegistration, r.Clock.Now()
+	if asked := fr.Annotations[v1alpha1.AnnotationRehearse]; asked != fr.Status.LastHandledRehearsal && rehearsalHeld(o, d, now) != asItIs {
+		o.rehearsal = asked
+	}
+	if o.rehearsal != "" {
+		r.forgetRefusal(o)
+	}
+	o.answered = map[string]answered{}
+	for _, c := range checks {
+		if c.held(o, d, now) != nil {
+			continue
+		}
+		is := v1alpha1.Check{Type: c.condition, Version: c.version(o)}
+		if i := slices.IndexFunc(fr.Status.Checks, func(c v1alpha1.Check) bool { return c.Type == is.Type }); i >= 0 {
+			was := fr.Status.Checks[i]
+			is.NextTime = was.NextTime
+			if o.rehearsal != "" || was.Version != is.Version || !now.Before(was.NextTime.Time) {
+				is.NextTime = metav1.Time{}
+			}
+		}
+		if is.NextTime.IsZero() {
+			v := c.ask(r, ctx, o)
+			is.NextTime = metav1.NewTime(r.again(fr, c.condition, v, o.Jitter).Truncate(time.Second))
+			o.answered[c.condition] = answered{v, is}
+			r.tell(fr, c.condition, v)
+		}
+		if next.IsZero() || is.NextTime.Time.Before(next) {
+			next = is.NextTime.Time
+		}
+	}
+	return next
+}
+
+// again is when to ask again.
+func (r *Reconciler) again(fr *v1alpha1.FlexRegistration, condition string, v verdict, jitter float64) time.Time {
+	now := r.Clock.Now()
+	// A fleet that was made at once is not to ask at once, next time.
+	daily := r.CheckInterval + time.Duration(jitter*float64(r.CheckInterval)/10)
+	if v.soonest == 0 {
+		return now.Add(daily)
+	}
+	age := time.Duration(0)
+	if was := meta.FindStatusCondition(fr.Status.Conditions, condition); was != nil && was.Status == v.status {
+		age = now.Sub(was.LastTransitionTime.Time)
+	}
+	latest := v.latest
+	if latest == 0 {
+		latest = daily
+	}
+	return now.Add(min(max(age/4, v.soonest), latest))
+}
+
+// tell tells an Event where a condition turns False.
+func (r *Reconciler) tell(fr *v1alpha1.FlexRegistration, condition string, v verdict) {
+	if v.status == metav1.ConditionFalse && !meta.IsStatusConditionFalse(fr.Status.Conditions, condition) {
+		r.event(fr, corev1.EventTypeWarning, v.reason, "Check", "%s", bounded(v.message))
+	}
+}
+
+// projectChecks puts the conditions that checks have found into a status, and forgets of what nothing can be asked now.
+func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []metav1.Condition) []metav1.Condition {
+	s := &o.flexRegistration.Status
+	if !r.checking(o) {
+		for _, c := range checks {
+			meta.RemoveStatusCondition(&s.Conditions, c.condition)
+		}
+		s.Checks = nil
+		return all
+	}
+	if o.rehearsal != "" {
+		s.LastHandledRehearsal = o.rehearsal
+	}
+	for _, c := range checks {
+		forget := func(each v1alpha1.Check) bool { return each.Type == c.condition }
+		v := c.held(o, d, r.Clock.Now())
+		if answer, is := o.answered[c.condition]; v == nil && is {
+			s.Checks = append(slices.DeleteFunc(slices.Clone(s.Checks), forget), answer.check)
+			v = &answer.verdict
+		} else if v != nil && v != asItIs {
+			s.Checks = slices.DeleteFunc(slices.Clone(s.Checks), forget)
+		}
+		if v != nil && v != asItIs {
+			all = append(all, metav1.Condition{Type: c.condition, Status: v.status, Reason: v.reason, Message: v.message})
+		}
+	}
+	return all
+}
+
+// failed is what is told where Anypoint does not answer what it was asked.
+func failed(err error) verdict {
+	v := verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonInterrupted, message: err.Error(), soonest: 10 * time.Minute}
+	if e := (&platform.Error{}); errors.As(err, &e) {
+		v.reason, v.soonest = string(e.Class), max(v.soonest, e.RetryAfter)
+	}
+	return v
+}
+
+// digest of what can be told in JSON.
+func digest(of ...any) string {
+	hash := sha256.New()
+	_ = json.NewEncoder(hash).Encode(of) // plain data
+	return hex.EncodeToString(hash.Sum(nil)[:16])
+}

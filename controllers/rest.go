@@ -1,0 +1,128 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// atRest says when to look at a gateway again that was found to be at rest, where nothing that was looked at then has changed
+// since, as far as the cache has it; false where it must be looked at now. It asks the API server nothing, so that a restart
+// of the operator costs no request for each gateway.
+func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) (again time.Time, rests bool) {
+	now, key, s := r.Clock.Now(), client.ObjectKeyFromObject(fr), &fr.Status
+	looked, _ := r.looked.LoadOrStore(key, now)
+	again = looked.(time.Time).Add(24 * time.Hour)
+	if s.Inspected == "" || s.Certificate == nil || s.Gateway == nil {
+		return again, false
+	}
+	for _, at := range []time.Time{timeOf(s.RenewalTime), s.Certificate.NotAfter.Time} {
+		if at.Before(again) {
+			again = at
+		}
+	}
+	for _, check := range s.Checks {
+		if check.NextTime.Time.Before(again) {
+			again = check.NextTime.Time
+		}
+	}
+	if !now.Before(again) {
+		return again, false
+	}
+	g, finding, err := gateway.Discover(ctx, r.Client, fr)
+	if err != nil || finding != nil {
+		return again, false
+	}
+	var agents v1alpha1.FlexRegistrationList
+	if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: s.Gateway.AgentID}, client.UnsafeDisableDeepCopy); err != nil || len(agents.Items) > 1 {
+		return again, false // Who shares a gateway looks at the others.
+	}
+	if r.Jobs != nil {
+		if left, err := r.Jobs.Leftovers(ctx, fr, "", false); err != nil || len(left) > 0 {
+			return again, false
+		}
+	}
+	names := r.secretNames(fr, g)
+	versions := make([]string, len(names))
+	for i, name := range names {
+		if name == "" {
+			continue
+		}
+		secret := &metav1.PartialObjectMetadata{TypeMeta: secretMetadata.TypeMeta}
+		if err := r.Cache.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: name}, secret); client.IgnoreNotFound(err) != nil {
+			return again, false
+		}
+		versions[i] = version(secret)
+	}
+	return again, r.inspection(fr, g, versions) == s.Inspected
+}
+
+// secretNames are the Secrets that are looked at, "" in the place of one that there is not: the gateway's, the record, the
+// credentials, and where it is published beside the gateway's.
+func (r *Reconciler) secretNames(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) []string {
+	names := []string{g.SecretName, gateway.RecordName(g.SecretName, g.Key), "", ""}
+	if fr.Spec.Renewal.Policy == v1alpha1.RenewalFollow {
+		return names
+	}
+	names[2] = fr.Spec.CredentialsRef.Name
+	if fr.Spec.Publish.Policy == v1alpha1.PublishExternal {
+		names[3] = fr.Spec.Publish.SecretRef.Name
+	}
+	return names
+}
+
+// version of an object; "" where there is none.
+func version(object client.Object) string {
+	if object.GetUID() == "" {
+		return ""
+	}
+	return string(object.GetUID()) + "/" + object.GetResourceVersion()
+}
+
+// inspected is what inspection gives for what was observed, where the gateway is at rest; "" where it isn't.
+func (r *Reconciler) inspected(o *observation, d renewal.Decision) string {
+	if d.Step != renewal.StepWait || d.State != renewal.Scheduled || o.Excluded != nil || o.Blocked != nil || o.Standing != renewal.Same ||
+		!o.RolledOut() || !o.Record.Revert.Since.IsZero() || o.Record.Intent != nil || o.Leftovers > 0 {
+		return ""
+	}
+	versions := []string{version(o.secret), o.record.Version(), o.Credentials, ""}
+	if o.publication != nil {
+		versions[3] = o.publication.Version()
+	}
+	return r.inspection(o.flexRegistration, o.gateway, versions)
+}
+
+// inspection is a digest of all that decides about a gateway at rest: the settings of the operator, the FlexRegistration, the
+// versions of its Secrets, and what counts of the Deployments. How many replicas there are does not.
+func (r *Reconciler) inspection(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, versions []string) string {
+	of := []any{r.settings(), fr.UID, fr.Generation, versions, g.SecretName, g.Key, g.Others}
+	for _, name := range []string{v1alpha1.AnnotationRenew, v1alpha1.AnnotationRehearse, v1alpha1.AnnotationApprove, v1alpha1.AnnotationConfirmCluster} {
+		of = append(of, fr.Annotations[name])
+	}
+	for i := range g.Deployments {
+		of = append(of, gateway.Annotation(&g.Deployments[i]), shape(&g.Deployments[i], g.SecretName))
+	}
+	return digest(of...)
+}
+
+// shape is what of a Deployment decides how it is renewed and rolled.
+func shape(d *appsv1.Deployment, secret string) []any {
+	return []any{d.UID, d.Spec.Template.Spec, gateway.Interrupts(d), gateway.Unguarded(d, secret)}
+}
+
+// settings are those of the operator that decide what is found. They hold no secret.
+func (r *Reconciler) settings() []any {
+	of := []any{r.Version, r.AnypointHosts, r.ObserveOnly, r.Platform != nil, r.CheckInterval}
+	if r.Jobs != nil {
+		c := r.Jobs.Config
+		of = append(of, c.OperatorImage, c.Images, c.ManageRBAC, c.AssignedUser, c.PullSecrets, c.Labels)
+	}
+	return of
+}
