@@ -268,7 +268,7 @@ func (s secretsByName) Get(ctx context.Context, key client.ObjectKey, object cli
 	}
 	one, is := s.caches[key]
 	if !is {
-		return fmt.Errorf("Secret %s is not one that is watched: name it in --secrets", key)
+		return fmt.Errorf("looking for Secret %s among those that are watched: it is none of them; name it in --secrets", key)
 	}
 	return one.Get(ctx, key, object, options...)
 }
