@@ -4,6 +4,7 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 IMG      ?= flex-registration-operator:$(VERSION)
 FUZZTIME ?= 30s
+MANIFEST ?= dist/install.yaml
 # Arguments of "make run".
 ARGS     ?=
 # Packages and arguments of "make test", to run a part: make test PKG=./controllers/... TESTARGS='-run Renew'
@@ -12,6 +13,8 @@ TESTARGS ?=
 
 # Without cgo, tests share compiled packages with the control plane's build, and no C compiler is needed.
 export CGO_ENABLED ?= 0
+
+CHART := charts/flex-registration-operator
 
 # The modules of this repository.
 MODULES := . hack/controlplane hack/helm/v3 hack/helm/v4 hack/prometheus hack/prometheus/crds hack/tools hack/tools/golangci-lint
@@ -61,18 +64,26 @@ controlplane: ## Build the local control plane, once (ten minutes on two cores),
 image: ## Build the container image IMG
 	docker build --build-arg VERSION=$(VERSION) -t $(IMG) .
 
+# kustomize is that of kubectl, which belongs to the local control plane.
+.PHONY: install-manifest
+install-manifest: ## Write MANIFEST, dist/install.yaml, with which kubectl apply installs the operator from IMG
+	@mkdir -p $(dir $(MANIFEST))
+	@"$$(hack/controlplane/build.sh)/kubectl" kustomize config/default | sed 's|image: flex-registration-operator:latest$$|image: $(IMG)|' >$(MANIFEST)
+	@echo $(MANIFEST)
+
 .PHONY: clean
 clean: ## Remove what was built here; the caches stay
-	rm -rf bin test-results
+	rm -rf bin dist test-results
 
 ##@ Code
 
 .PHONY: generate
-generate: bin/controller-gen ## Generate deep copies, the CRD and the role from the markers in the code
+generate: bin/controller-gen ## Generate deep copies, the CRD and the roles from the markers in the code, and the chart's files from those
 	bin/controller-gen object paths=./api/...
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=flex-registration-operator paths=./controllers/... output:rbac:dir=config/rbac
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir=config/rbac/handoff
+	go run ./hack/chart $(CHART)
 
 .PHONY: lint
 lint: bin/golangci-lint ## Lint; "bin/golangci-lint run --fix" mends what can be mended
@@ -94,10 +105,13 @@ verify-generated: bin/controller-gen
 	bin/controller-gen object crd rbac:roleName=flex-registration-operator paths=./api/... paths=./controllers/... \
 	  output:object:dir="$$new/object" output:crd:dir="$$new/crd" output:rbac:dir="$$new/rbac" && \
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir="$$new/handoff" && \
+	go run ./hack/chart "$$new/chart" && \
 	{ diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/object/zz_generated.deepcopy.go" && \
 	  diff -ru config/crd/bases "$$new/crd" && \
 	  diff -u config/rbac/role.yaml "$$new/rbac/role.yaml" && \
-	  diff -u config/rbac/handoff/role.yaml "$$new/handoff/role.yaml"; } || \
+	  diff -u config/rbac/handoff/role.yaml "$$new/handoff/role.yaml" && \
+	  diff -ru $(CHART)/files "$$new/chart/files" && \
+	  diff -u $(CHART)/README.md "$$new/chart/README.md"; } || \
 	{ echo "The generated files are not current: run make generate." >&2; exit 1; }
 
 .PHONY: verify-modules
