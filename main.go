@@ -77,6 +77,7 @@ type options struct {
 	flexctl                 string
 	jobs                    job.Config
 	maxConcurrent           int
+	maxPerMinute            int
 	maxFailedRollouts       int
 	namespaces              []string
 	secrets                 []string
@@ -141,6 +142,7 @@ func flags(o *options) *pflag.FlagSet {
 
 	f = sets.FlagSet("Controller")
 	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals with their rollouts are under way, at once; the most urgent begin first. Renewals with credentials that are not known to be good run one after another.")
+	f.IntVar(&o.maxPerMinute, "max-renewals-per-minute", 20, "How many renewals begin in a minute, the most urgent first; 0 for any number. Anypoint limits how often it may be asked.")
 	f.IntVar(&o.maxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
 	f.BoolVar(&o.observeOnly, "observe-only", false, "Only watch, and tell in the status what is due and what is wrong: nothing is renewed, published or rolled, and nothing written but the status of FlexRegistrations. Set --leader-elect=false and run one replica.")
 	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
@@ -245,7 +247,8 @@ func run(arguments []string) error {
 	reconciler.Clock = clock.RealClock{}
 	reconciler.AnypointHosts = o.anypointHosts
 	reconciler.Identity, reconciler.Version = hostname+"_"+uuid.NewString(), version
-	reconciler.MaxConcurrent, reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxConcurrent, o.maxFailedRollouts, o.observeOnly
+	reconciler.MaxConcurrent, reconciler.MaxRenewalsPerMinute = o.maxConcurrent, o.maxPerMinute
+	reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxFailedRollouts, o.observeOnly
 	reconciler.Scope = o.scope
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)

@@ -55,10 +55,12 @@ type Reconciler struct {
 	AnypointHosts []string
 	// Identity names this process in records, Version the program.
 	Identity, Version string
-	// MaxConcurrent is how many gateways are worked on at once, MaxFailedRollouts how many rollouts in a row may fail
-	// before renewals pause that are not urgent; 0 for any number.
-	MaxConcurrent     int
-	MaxFailedRollouts int
+	// MaxConcurrent is how many gateways are worked on at once, MaxRenewalsPerMinute how many renewals begin in a minute,
+	// MaxFailedRollouts how many rollouts in a row may fail before renewals pause that are not urgent; 0 for any number of
+	// these two.
+	MaxConcurrent        int
+	MaxRenewalsPerMinute int
+	MaxFailedRollouts    int
 	// Scope is what is looked at, as the manager's cache has it.
 	Scope Scope
 	// ObserveOnly: nothing is written but status.
@@ -284,7 +286,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 		r.Cache = named
 	}
-	r.claims, r.secrets = newClaims(r.MaxConcurrent), newSecrets(r.APIReader, r.Cache)
+	r.claims, r.secrets = newClaims(r.MaxConcurrent, r.MaxRenewalsPerMinute), newSecrets(r.APIReader, r.Cache)
 	r.writer, r.askers = writer{r.Client, r.secrets}, semaphore.NewWeighted(int64(max(1, r.MaxConcurrent/2)))
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
