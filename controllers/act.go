@@ -79,7 +79,7 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 func (r *Reconciler) save(ctx context.Context, o *observation, record *gateway.Record, change func(renewal.Record) renewal.Record) error {
 	changed := *record
 	changed.Record = change(record.Record)
-	if err := changed.Save(ctx, r.writer, o.gateway); err != nil {
+	if err := changed.Save(ctx, o.secrets, o.gateway); err != nil {
 		return err
 	}
 	r.audit(ctx, record.Record, changed.Record)
@@ -118,13 +118,13 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 
 func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 	if o.External {
-		if err := o.publication.Publish(ctx, r.writer, o.secret, o.gateway.Key, o.record.Desired()); err != nil {
+		if err := o.publication.Publish(ctx, o.secrets, o.secret, o.gateway.Key, o.record.Desired()); err != nil {
 			return err
 		}
 		o.Publication = o.publication.Published.Certificate().Fingerprint
 		return nil
 	}
-	secret, parsed, err := gateway.Publish(ctx, r.writer, o.secret, o.gateway.Key, o.record.Desired())
+	secret, parsed, err := gateway.Publish(ctx, o.secrets, o.secret, o.gateway.Key, o.record.Desired())
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,10 @@ func unknown(reason, message string) *verdict {
 	return &verdict{status: metav1.ConditionUnknown, reason: reason, message: message}
 }
 
+func (v verdict) condition(kind string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: v.status, Reason: v.reason, Message: v.message}
+}
+
 // answered is a verdict that is to be told.
 type answered struct {
 	verdict
@@ -85,6 +89,9 @@ func (o *observation) rolling(now time.Time) bool {
 // checking says that checks are made for a FlexRegistration: who follows others needs none.
 func (r *Reconciler) checking(o *observation) bool { return r.Platform != nil && !o.Follow }
 
+// askCheck is how often it is looked whether somebody is free to check.
+const askCheck = 15 * time.Second
+
 // check makes the checks that are due, tells of those that have come to say False, and returns when the next is due; zero
 // where none will be, or the spec has changed since it was looked at. Others may take a minute to answer, so that only some
 // of the workers ask at a time.
@@ -94,7 +101,7 @@ func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decisi
 		return time.Time{}
 	}
 	if !r.askers.TryAcquire(1) {
-		return now.Add(turnCheck)
+		return now.Add(askCheck)
 	}
 	defer r.askers.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -158,38 +165,47 @@ func (r *Reconciler) tell(fr *v1alpha1.FlexRegistration, condition string, v ver
 	}
 }
 
-// projectChecks puts the conditions that checks have found into a status, and forgets of what nothing can be asked now. It says
-// whether a check is still to be made.
-func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []metav1.Condition) (_ []metav1.Condition, pending bool) {
-	s, now := &o.flexRegistration.Status, r.Clock.Now()
+// projectChecks puts the conditions that checks have found into a status, and notes which are still to be made. It forgets those
+// of which nothing can be asked now.
+func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []metav1.Condition) []metav1.Condition {
+	s, now := &o.flexRegistration.Status, metav1.NewTime(r.Clock.Now().Truncate(time.Second))
 	if !r.checking(o) {
 		for _, c := range checks {
 			meta.RemoveStatusCondition(&s.Conditions, c.condition)
 		}
 		s.Checks = nil
-		return all, false
+		return all
 	}
 	if o.rehearsal != "" {
 		s.LastHandledRehearsal = o.rehearsal
 	}
+	var made []v1alpha1.Check
 	for _, c := range checks {
-		forget := func(each v1alpha1.Check) bool { return each.Type == c.condition }
-		v := c.held(o, d, now)
-		if answer, is := o.answered[c.condition]; v == nil && is {
-			s.Checks = append(slices.DeleteFunc(slices.Clone(s.Checks), forget), answer.check)
-			v = &answer.verdict
-		} else if v == nil {
-			pending = pending || !slices.ContainsFunc(s.Checks, func(was v1alpha1.Check) bool {
-				return was.Type == c.condition && was.Version == c.version(o) && now.Before(was.NextTime.Time)
-			})
-		} else if v != asItIs {
-			s.Checks = slices.DeleteFunc(slices.Clone(s.Checks), forget)
+		was := v1alpha1.Check{Type: c.condition, NextTime: now}
+		i := slices.IndexFunc(s.Checks, func(each v1alpha1.Check) bool { return each.Type == c.condition })
+		if i >= 0 {
+			was = s.Checks[i]
 		}
-		if v != nil && v != asItIs {
-			all = append(all, metav1.Condition{Type: c.condition, Status: v.status, Reason: v.reason, Message: v.message})
+		held := c.held(o, d, now.Time)
+		answer, answered := o.answered[c.condition]
+		switch {
+		case held == asItIs && i < 0:
+		case held == asItIs:
+			made = append(made, was)
+		case held != nil:
+			all = append(all, held.condition(c.condition))
+		case answered:
+			made = append(made, answer.check)
+			all = append(all, answer.condition(c.condition))
+		default:
+			if was.NextTime.After(now.Time) && (was.Version != c.version(o) || o.rehearsalRequest != s.LastHandledRehearsal) {
+				was.NextTime = now // It is to be made as soon as somebody is free.
+			}
+			made = append(made, was)
 		}
 	}
-	return all, pending
+	s.Checks = made
+	return all
 }
 
 // failed is what is told where Anypoint does not answer what it was asked.

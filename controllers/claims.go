@@ -20,7 +20,7 @@ type claims struct {
 	// turns are those of the FlexRegistrations that renew just now, most how many there may be.
 	turns map[types.NamespacedName]turn
 	most  int
-	// pace is how many may begin in a time: a platform that is asked too often refuses everybody.
+	// pace is how many may begin in a time, nil for any number: a platform that is asked too often refuses everybody.
 	pace *rate.Limiter
 	// waiting are the FlexRegistrations that wait for their turn.
 	waiting map[types.NamespacedName]waiting
@@ -34,7 +34,7 @@ type claims struct {
 
 // newClaims allows for so many renewals and rollouts at a time, and renewals in a minute; 0 for any number of these.
 func newClaims(most, perMinute int) *claims {
-	pace := rate.NewLimiter(rate.Inf, 0)
+	var pace *rate.Limiter
 	if perMinute > 0 {
 		// One after the other: who waits longest for its first try is not overtaken by a minute's worth at once.
 		pace = rate.NewLimiter(rate.Every(time.Minute/time.Duration(perMinute)), max(1, perMinute/4))
@@ -65,6 +65,9 @@ type turn struct {
 	until   time.Time
 	// rolling: the renewal is over.
 	rolling bool
+	// began is when it was taken, pace what it has taken of how many may begin.
+	began time.Time
+	pace  *rate.Reservation
 }
 
 // waiting is that of a FlexRegistration with a spec of some generation, whose certificate expires at a time. It has looked at
@@ -90,13 +93,30 @@ func (c *claims) takeTurn(by types.NamespacedName, w waiting, now time.Time) boo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w.looked, w.asked = now, now
-	if c.busy(by, w, now) || !c.pace.AllowN(now, 1) {
+	if c.tooFast(now) || c.busy(by, w, now) {
 		c.waiting[by] = w
 		return false
 	}
+	t := turn{version: c.untried(w.version), until: now.Add(job.Hold), began: now}
+	if c.pace != nil {
+		t.pace = c.pace.ReserveN(now, 1)
+	}
 	delete(c.waiting, by)
-	c.turns[by] = turn{version: c.untried(w.version), until: now.Add(job.Hold)}
+	c.turns[by] = t
 	return true
+}
+
+// tooFast says that as many have begun as may in a while.
+func (c *claims) tooFast(now time.Time) bool { return c.pace != nil && c.pace.TokensAt(now) < 1 }
+
+// giveBack ends a turn that was not made use of.
+func (c *claims) giveBack(of types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.turns[of]; t.pace != nil {
+		t.pace.CancelAt(t.began)
+	}
+	delete(c.turns, of)
 }
 
 // untried is a version of credentials, "" where it is known to be good.
@@ -159,7 +179,7 @@ func (c *claims) mustWait(fr types.NamespacedName, generation int64, now time.Ti
 	}
 	w.asked = now
 	c.waiting[fr] = w
-	return w.generation == generation && now.Before(w.looked.Add(maxWait)) && now.Before(w.expires) && (c.pace.TokensAt(now) < 1 || c.busy(fr, w, now))
+	return w.generation == generation && now.Before(w.looked.Add(maxWait)) && now.Before(w.expires) && (c.tooFast(now) || c.busy(fr, w, now))
 }
 
 // trial lets one FlexRegistration a day through while the fleet is paused. It returns when one was let through for the

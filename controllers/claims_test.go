@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"strconv"
 	"testing"
@@ -12,7 +13,24 @@ import (
 
 // A fleet that is due at once is renewed in the order of urgency, no faster than may be, and all of it.
 func TestTurnsOfAFleetThatIsDueAtOnce(t *testing.T) {
-	const fleet, most, perMinute = 300, 4, 20
+	t.Run("at a pace", func(t *testing.T) { drain(t, 20) })
+	t.Run("at any pace", func(t *testing.T) { drain(t, 0) })
+}
+
+func TestATurnThatIsGivenBackCostsNothing(t *testing.T) {
+	g, now := NewWithT(t), time.Date(2031, 5, 1, 0, 0, 0, 0, time.UTC)
+	c := newClaims(8, 1)
+	c.accepted("v")
+	paused, urgent := types.NamespacedName{Name: "paused"}, types.NamespacedName{Name: "urgent"}
+	g.Expect(c.takeTurn(paused, waiting{version: "v", expires: now.Add(time.Hour)}, now)).To(BeTrue())
+	g.Expect(c.takeTurn(urgent, waiting{version: "v", expires: now.Add(time.Minute), first: true}, now)).To(BeFalse())
+	c.giveBack(paused)
+	g.Expect(c.takeTurn(urgent, waiting{version: "v", expires: now.Add(time.Minute), first: true}, now)).To(BeTrue())
+}
+
+func drain(t *testing.T, perMinute int) {
+	t.Helper()
+	const fleet, most = 300, 4
 	g, random := NewWithT(t), rand.New(rand.NewPCG(1, 2))
 	began := time.Date(2031, 5, 1, 0, 0, 0, 0, time.UTC)
 	c := newClaims(most, perMinute)
@@ -27,7 +45,7 @@ func TestTurnsOfAFleetThatIsDueAtOnce(t *testing.T) {
 	var order []types.NamespacedName
 	perWindow := map[time.Time]int{}
 	for now := began; len(order) < fleet; now = now.Add(turnCheck) {
-		g.Expect(now.Sub(began)).To(BeNumerically("<", fleet/perMinute*3*time.Minute), "it comes to an end")
+		g.Expect(now.Sub(began)).To(BeNumerically("<", 45*time.Minute), "it comes to an end")
 		random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 		for _, name := range names {
 			if end, has := ends[name]; has {
@@ -48,7 +66,10 @@ func TestTurnsOfAFleetThatIsDueAtOnce(t *testing.T) {
 		g.Expect(len(c.turns)).To(BeNumerically("<=", most))
 	}
 	for _, n := range perWindow {
-		g.Expect(n).To(BeNumerically("<=", perMinute+perMinute/4), "what was saved up is bounded")
+		g.Expect(n).To(BeNumerically("<=", cmp.Or(perMinute+perMinute/4, fleet)), "what was saved up is bounded")
+	}
+	if perMinute == 0 {
+		g.Expect(len(perWindow)).To(BeNumerically("<=", 2+fleet/most*15/60), "no turn stays unused")
 	}
 	// The first ones have their turn before the others have asked.
 	settled := order[most+perMinute/4:]

@@ -74,7 +74,6 @@ type Reconciler struct {
 
 	claims  *claims
 	secrets *secrets
-	writer  writer
 	// askers are the workers that may wait for others' answers.
 	askers    *semaphore.Weighted
 	recalling sync.Mutex
@@ -120,7 +119,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{RequeueAfter: turnCheck}, nil
 	}
 	if again, rests := r.atRest(ctx, fr); rests {
-		return ctrl.Result{RequeueAfter: again.Sub(r.Clock.Now())}, nil
+		return ctrl.Result{RequeueAfter: max(time.Millisecond, again.Sub(r.Clock.Now()))}, nil
 	}
 	o, err := r.look(ctx, request.NamespacedName)
 	if err != nil || o == nil {
@@ -173,7 +172,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			r.claims.keepTurn(turn{until: o.Record.Rollout.Started.Add(turnTime), rolling: true}, request.NamespacedName)
 		default:
 			r.claims.endTurn(request.NamespacedName)
-			r.giveUp(o)
+			r.secrets.giveUp(request.NamespacedName)
 		}
 		// What others say may take a minute, and nobody waits for it.
 		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
@@ -212,37 +211,43 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 		for _, known := range []*sync.Map{&r.written, &r.failures, &r.looked} {
 			known.Delete(key)
 		}
+		r.secrets.giveUp(key)
 		r.claims.endTurn(key)
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
 	}
 	if last, is := r.written.Load(key); is {
-		written := last.(*v1alpha1.FlexRegistration)
-		order, err := resourceversion.CompareResourceVersion(fr.ResourceVersion, written.ResourceVersion)
-		if err == nil && order < 0 && fr.UID == written.UID {
-			return written.DeepCopy(), nil
+		written := last.(written)
+		order, err := resourceversion.CompareResourceVersion(fr.ResourceVersion, written.fr.ResourceVersion)
+		behind := err == nil && order < 0 && fr.UID == written.fr.UID
+		if behind && r.Clock.Since(written.at) < maxBehind {
+			return written.fr.DeepCopy(), nil
 		}
 		r.written.CompareAndDelete(key, last)
+		if behind { // For so long that the API server's versions may have gone back, as they do when etcd is restored.
+			if err := r.APIReader.Get(ctx, key, fr); err != nil {
+				return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, client.IgnoreNotFound(err))
+			}
+		}
 	}
 	return fr, nil
 }
 
-// giveUp has the Secrets of a gateway that is not being worked on read anew, when they are needed.
-func (r *Reconciler) giveUp(o *observation) {
-	if o.gateway == nil {
-		return
-	}
-	for _, name := range r.secretNames(o.flexRegistration, o.gateway) {
-		r.secrets.giveUp(client.ObjectKey{Namespace: o.gateway.Namespace, Name: name})
-	}
+// written is a FlexRegistration as this process has written its status.
+type written struct {
+	fr *v1alpha1.FlexRegistration
+	at time.Time
 }
+
+// maxBehind is how far the cache may be behind.
+const maxBehind = time.Minute
 
 // fail returns the error, for the work queue to repeat the work with growing delays, and tells it where it does not
 // pass by itself: at once what the API server refuses, anything else from the third time in a row on.
 func (r *Reconciler) fail(ctx context.Context, o *observation, err error) error {
 	key := client.ObjectKeyFromObject(o.flexRegistration)
-	r.giveUp(o)
+	r.secrets.giveUp(key)
 	before, _ := r.failures.LoadOrStore(key, 0)
 	failed := before.(int) + 1
 	r.failures.Store(key, failed)
@@ -286,8 +291,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 		r.Cache = named
 	}
-	r.claims, r.secrets = newClaims(r.MaxConcurrent, r.MaxRenewalsPerMinute), newSecrets(r.APIReader, r.Cache)
-	r.writer, r.askers = writer{r.Client, r.secrets}, semaphore.NewWeighted(int64(max(1, r.MaxConcurrent/2)))
+	r.claims, r.secrets = newClaims(r.MaxConcurrent, r.MaxRenewalsPerMinute), newSecrets(r.APIReader, r.Cache, r.Client)
+	r.askers = semaphore.NewWeighted(int64(max(1, r.MaxConcurrent/2)))
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}

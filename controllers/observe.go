@@ -43,9 +43,13 @@ type observation struct {
 	// stood when the FlexRegistration was read, rehearsal the one that was met.
 	answered                    map[string]answered
 	rehearsalRequest, rehearsal string
-	// generation is that of the spec that was looked at, and lookedAt when that was.
-	generation int64
-	lookedAt   time.Time
+	// generation is that of the spec that was looked at, annotations are those that ask for something, and lookedAt is when
+	// that was. The object itself is replaced by each write of the status, and then may have newer ones.
+	generation  int64
+	annotations []string
+	lookedAt    time.Time
+	// secrets reads and writes those of the gateway.
+	secrets heldSecrets
 	// deploymentsRead says that Deployments were seen, and aren't just empty.
 	deploymentsRead bool
 	// outdated says that so much time has passed since that everything must be looked at again.
@@ -55,7 +59,7 @@ type observation struct {
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
 // observation; an error says that something could not be read.
 func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
-	o := &observation{flexRegistration: fr, generation: fr.Generation, lookedAt: r.Clock.Now(), rehearsalRequest: fr.Annotations[v1alpha1.AnnotationRehearse], record: &gateway.Record{}, Observation: renewal.Observation{
+	o := &observation{flexRegistration: fr, generation: fr.Generation, annotations: requests(fr), lookedAt: r.Clock.Now(), secrets: r.secrets.of(client.ObjectKeyFromObject(fr)), rehearsalRequest: fr.Annotations[v1alpha1.AnnotationRehearse], record: &gateway.Record{}, Observation: renewal.Observation{
 		Suspended:      fr.Spec.Suspend,
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,
@@ -132,7 +136,7 @@ func (r *Reconciler) observeGateway(ctx context.Context, o *observation) (err er
 func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) error {
 	g := o.gateway
 	secret := &corev1.Secret{}
-	if err := r.secrets.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
+	if err := o.secrets.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: g.SecretName}, secret); apierrors.IsNotFound(err) {
 		o.Unreadable = renewal.NewFinding(v1alpha1.ReasonSecretNotFound, "Secret %s, which holds the gateway's registration, does not exist in namespace %s: create it", g.SecretName, g.Namespace)
 		return nil
 	} else if err != nil {
@@ -211,7 +215,7 @@ func standing(current *registration.Registration, record *gateway.Record) renewa
 }
 
 func (r *Reconciler) observeRecord(ctx context.Context, o *observation) error {
-	record, refused, err := gateway.LoadRecord(ctx, r.secrets, o.gateway)
+	record, refused, err := gateway.LoadRecord(ctx, o.secrets, o.gateway)
 	if err != nil {
 		return err
 	}
@@ -234,7 +238,7 @@ func (r *Reconciler) observePublication(ctx context.Context, o *observation) err
 	if !o.External || o.Follow {
 		return nil
 	}
-	publication, refused, err := gateway.ReadPublication(ctx, r.secrets, o.gateway, o.flexRegistration)
+	publication, refused, err := gateway.ReadPublication(ctx, o.secrets, o.gateway, o.flexRegistration)
 	if err != nil {
 		return err
 	}
@@ -257,7 +261,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 		return nil
 	}
 	secret := &corev1.Secret{}
-	err := r.secrets.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
+	err := o.secrets.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
 		if o.Blocked == nil {

@@ -39,7 +39,7 @@ func (r *Reconciler) renew(ctx context.Context, o *observation, d renewal.Decisi
 	} else if !r.claims.takeTurn(self, waiting{version: o.Credentials, generation: o.generation, expires: o.ServingUntil(), first: d.Urgent || o.Requested()}, r.Clock.Now()) {
 		return errBusy
 	} else if claimed, err := r.claim(ctx, o, self); err != nil || !claimed {
-		r.claims.endTurn(self)
+		r.claims.giveBack(self)
 		return err
 	}
 	o.outdated = true

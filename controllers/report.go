@@ -26,25 +26,22 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 	fr := o.flexRegistration
 	before := fr.DeepCopy()
 	r.project(o, d)
-	if inspected := fr.Status.Inspected; before.Status.Inspected != "" {
-		// What others do to the Secrets is worth no write.
-		fr.Status.Inspected = before.Status.Inspected
-		if equality.Semantic.DeepEqual(before.Status, fr.Status) {
-			return nil
-		}
-		fr.Status.Inspected = inspected
+	is := fr.Status
+	if before.Status.Inspected != "" && !r.daily(o) {
+		is.Inspected = before.Status.Inspected // What others do to the Secrets is worth no write, but once a day.
 	}
-	if equality.Semantic.DeepEqual(before.Status, fr.Status) {
+	if equality.Semantic.DeepEqual(before.Status, is) {
+		fr.Status = before.Status
 		return nil
 	}
 	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
-	is := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionReady)
-	if was == nil || was.Reason != is.Reason || was.Status != is.Status {
+	ready := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionReady)
+	if was == nil || was.Reason != ready.Reason || was.Status != ready.Status {
 		kind := corev1.EventTypeNormal
-		if is.Status == metav1.ConditionFalse || table[is.Reason].warn {
+		if ready.Status == metav1.ConditionFalse || table[ready.Reason].warn {
 			kind = corev1.EventTypeWarning
 		}
-		r.event(fr, kind, is.Reason, string(d.Step), "%s", bounded(is.Message))
+		r.event(fr, kind, ready.Reason, string(d.Step), "%s", bounded(ready.Message))
 	}
 	// Also while the process is being stopped, and where what is told is that time ran out.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -56,7 +53,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		}
 		return fmt.Errorf("writing the status of FlexRegistration %s/%s: %w", fr.Namespace, fr.Name, err)
 	}
-	r.written.Store(client.ObjectKeyFromObject(fr), fr.DeepCopy())
+	r.written.Store(client.ObjectKeyFromObject(fr), written{fr.DeepCopy(), r.Clock.Now()})
 	return nil
 }
 
@@ -117,10 +114,8 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		// Nothing is known to be wrong with it: it could not be looked at just now.
 		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
 	}
-	all, pending := r.projectChecks(o, d, all)
-	if s.Inspected = r.inspected(o, d); pending {
-		s.Inspected = ""
-	}
+	all = r.projectChecks(o, d, all)
+	s.Inspected = r.inspected(o, d)
 	setConditions(fr, all, o.generation, now)
 }
 

@@ -2,10 +2,12 @@ package controllers
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -18,15 +20,16 @@ import (
 // of the operator costs no request for each gateway.
 func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) (again time.Time, rests bool) {
 	now, key, s := r.Clock.Now(), client.ObjectKeyFromObject(fr), &fr.Status
-	looked, _ := r.looked.LoadOrStore(key, now)
+	// After a start, the daily looks are spread over the day.
+	looked, _ := r.looked.LoadOrStore(key, now.Add(-time.Duration(jitter(fr.UID)*float64(23*time.Hour))))
 	again = looked.(time.Time).Add(24 * time.Hour)
-	if s.Inspected == "" || s.Certificate == nil || s.Gateway == nil {
+	inspected, until, _ := strings.Cut(s.Inspected, "@")
+	next, err := time.Parse(time.RFC3339, until)
+	if err != nil || s.Gateway == nil {
 		return again, false
 	}
-	for _, at := range []time.Time{timeOf(s.RenewalTime), s.Certificate.NotAfter.Time} {
-		if at.Before(again) {
-			again = at
-		}
+	if next.Before(again) {
+		again = next
 	}
 	if !now.Before(again) {
 		return again, false
@@ -41,7 +44,7 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 			r.askers.Release(1)
 			return again, false
 		}
-		again = now.Add(turnCheck) // Nobody is free to check.
+		again = now.Add(askCheck)
 	}
 	g, finding, err := gateway.Discover(ctx, r.Client, fr)
 	if err != nil || finding != nil {
@@ -68,7 +71,7 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 		}
 		versions[i] = version(secret)
 	}
-	return again, r.inspection(fr, g, versions) == s.Inspected
+	return again, r.inspection(fr.UID, fr.Generation, requests(fr), g, versions) == inspected
 }
 
 // secretNames are the Secrets that are looked at, "" in the place of one that there is not: the gateway's, the record, the
@@ -93,7 +96,8 @@ func version(object client.Object) string {
 	return string(object.GetUID()) + "/" + object.GetResourceVersion()
 }
 
-// inspected is what inspection gives for what was observed, where the gateway is at rest; "" where it isn't.
+// inspected is what inspection gives for what was observed, and until when that holds, where the gateway is at rest; "" where it
+// isn't.
 func (r *Reconciler) inspected(o *observation, d renewal.Decision) string {
 	if d.Step != renewal.StepWait || d.State != renewal.Scheduled || o.Excluded != nil || o.Blocked != nil || o.Standing != renewal.Same ||
 		!o.RolledOut() || !o.Record.Revert.Since.IsZero() || o.Record.Intent != nil || o.Leftovers > 0 {
@@ -103,20 +107,31 @@ func (r *Reconciler) inspected(o *observation, d renewal.Decision) string {
 	if o.publication != nil {
 		versions[3] = o.publication.Version()
 	}
-	return r.inspection(o.flexRegistration, o.gateway, versions)
+	return r.inspection(o.flexRegistration.UID, o.generation, o.annotations, o.gateway, versions) + "@" + stamp(d.Next)
 }
 
 // inspection is a digest of all that decides about a gateway at rest: the settings of the operator, the FlexRegistration, the
 // versions of its Secrets, and what counts of the Deployments. How many replicas there are does not.
-func (r *Reconciler) inspection(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, versions []string) string {
-	of := []any{r.settings(), fr.UID, fr.Generation, versions, g.SecretName, g.Key, g.Others}
-	for _, name := range []string{v1alpha1.AnnotationRenew, v1alpha1.AnnotationRehearse, v1alpha1.AnnotationApprove, v1alpha1.AnnotationConfirmCluster} {
-		of = append(of, fr.Annotations[name])
-	}
+func (r *Reconciler) inspection(uid types.UID, generation int64, requests []string, g *gateway.Gateway, versions []string) string {
+	of := []any{r.settings(), uid, generation, requests, versions, g.SecretName, g.Key, g.Others}
 	for i := range g.Deployments {
-		of = append(of, gateway.Annotation(&g.Deployments[i]), shape(&g.Deployments[i], g.SecretName))
+		of = append(of, g.Deployments[i].Spec.Template.Annotations, shape(&g.Deployments[i], g.SecretName))
 	}
 	return digest(of...)
+}
+
+// requests are the annotations that ask for something.
+func requests(fr *v1alpha1.FlexRegistration) (values []string) {
+	for _, name := range []string{v1alpha1.AnnotationRenew, v1alpha1.AnnotationRehearse, v1alpha1.AnnotationApprove, v1alpha1.AnnotationConfirmCluster} {
+		values = append(values, fr.Annotations[name])
+	}
+	return values
+}
+
+// daily says that the last look was a day ago.
+func (r *Reconciler) daily(o *observation) bool {
+	looked, has := r.looked.Load(client.ObjectKeyFromObject(o.flexRegistration))
+	return has && r.Clock.Since(looked.(time.Time)) >= 24*time.Hour
 }
 
 // shape is what of a Deployment decides how it is renewed and rolled.

@@ -89,11 +89,12 @@ var _ = Describe("A week at rest", Ordered, func() {
 		}
 		var all v1alpha1.FlexRegistrationList
 		settled := func(g Gomega) {
-			clk.Step(5 * time.Second) // Only some workers ask at a time; others wait.
+			clk.Step(15 * time.Second) // Only some workers ask at a time; others wait.
 			g.Expect(admin.List(ctx, &all, client.InNamespace("fleet"))).To(Succeed())
 			for i := range all.Items {
 				g.Expect(all.Items[i].Status.Checks).To(HaveLen(3))
 				for _, check := range all.Items[i].Status.Checks {
+					g.Expect(check.Version).NotTo(BeEmpty(), "it was made")
 					// A wait may begin after the clock was moved on, and is then longer by that.
 					g.Expect(check.NextTime.Time).To(BeTemporally(">", clk.Now().Add(-2*time.Hour)))
 				}

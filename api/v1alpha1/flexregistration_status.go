@@ -66,8 +66,9 @@ type FlexRegistrationStatus struct {
 	// +optional
 	Checks []Check `json:"checks,omitempty"`
 
-	// inspected is a digest of what was looked at when the gateway was found to be at rest: of the versions (UID and
-	// resourceVersion) of its Secrets, among others. As long as it is the same, nothing is read.
+	// inspected is a digest of what was looked at when the gateway was found to be at rest, of the versions (UID and
+	// resourceVersion) of its Secrets among others; and, after an @, until when that holds. As long as it is the same, nothing
+	// is read.
 	// +optional
 	Inspected string `json:"inspected,omitempty"`
 

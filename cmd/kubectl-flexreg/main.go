@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -56,11 +57,20 @@ func run(ctx context.Context, arguments []string, streams genericiooptions.IOStr
 	case err == nil:
 		return 0
 	case errors.As(err, &outcome):
-		fmt.Fprintln(streams.ErrOut, err)
+		fmt.Fprintln(streams.ErrOut, plain(err))
 		return exitNotReady
 	}
-	fmt.Fprintln(streams.ErrOut, "error:", err)
+	fmt.Fprintln(streams.ErrOut, "error:", plain(err))
 	return exitError
+}
+
+// plain is an error without what a terminal would act on: it may quote anybody.
+func plain(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = oneLine(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 func newRoot(streams genericiooptions.IOStreams, now clock.PassiveClock) *cobra.Command {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,7 +39,7 @@ func (p *plugin) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			byAttention(all)
+			byAttention(all, p.clock.Now())
 			v := view{w: p.Out, now: p.clock.Now(), colours: printers.AllowsColorOutput(p.Out)}
 			switch {
 			case *format.OutputFormat != formatWide && *format.OutputFormat+*format.TemplatePrinterFlags.TemplateArgument != "":
@@ -55,7 +56,7 @@ func (p *plugin) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return verdict(all)
+			return verdict(all, p.clock.Now())
 		},
 	}
 	s.bind(cmd, false)
@@ -81,10 +82,10 @@ func printAs(format *genericclioptions.PrintFlags, all []*resource, single bool,
 }
 
 // verdict is what the exit code says.
-func verdict(all []*resource) error {
+func verdict(all []*resource, now time.Time) error {
 	var not []string
 	for _, r := range all {
-		if r.ready().Status != metav1.ConditionTrue {
+		if r.ready().Status != metav1.ConditionTrue || expired(r, now) {
 			not = append(not, r.Namespace+"/"+r.Name)
 		}
 	}
@@ -95,17 +96,17 @@ func verdict(all []*resource) error {
 }
 
 // byAttention sorts by who needs somebody first.
-func byAttention(all []*resource) {
+func byAttention(all []*resource, now time.Time) {
 	slices.SortFunc(all, func(a, b *resource) int {
-		return cmp.Or(cmp.Compare(attention(a), attention(b)), expiry(a).Compare(expiry(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(attention(a, now), attention(b, now)), expiry(a).Compare(expiry(b)), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 }
 
 // attention is the less, the sooner somebody is needed.
-func attention(r *resource) int {
+func attention(r *resource, now time.Time) int {
 	ready := r.ready().Status
 	switch {
-	case r.condition(v1alpha1.ConditionCertificateValid).Status == metav1.ConditionFalse:
+	case r.condition(v1alpha1.ConditionCertificateValid).Status == metav1.ConditionFalse || expired(r, now):
 		return 0
 	case ready == metav1.ConditionFalse && r.condition(v1alpha1.ConditionStalled).Status == metav1.ConditionTrue:
 		return 1
@@ -119,4 +120,10 @@ func attention(r *resource) int {
 		return 5
 	}
 	return 6
+}
+
+// expired says that a certificate has expired, also where no operator is there to say so.
+func expired(r *resource, now time.Time) bool {
+	at := expiry(r)
+	return !at.IsZero() && !now.Before(at)
 }

@@ -115,7 +115,7 @@ func TestSeveralAreShownWithThoseFirstThatNeedSomebody(t *testing.T) {
 	soon := told("soon", 100*day, condition("Ready", "True", "Scheduled", ""))
 	untold := &resource{FlexRegistration: v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "untold"}}}
 	all := []*resource{well, soon, renewing, scheduled(), untold, refused(), hostile(), expired}
-	byAttention(all)
+	byAttention(all, noon)
 	for name, flags := range map[string][2]bool{"table.txt": {false, false}, "table-wide.txt": {true, true}} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -137,4 +137,15 @@ func TestColoursKeepColumnsAligned(t *testing.T) {
 		uncoloured = string(bytes.ReplaceAll([]byte(uncoloured), []byte(escape), nil))
 	}
 	g.Expect(uncoloured).To(Equal(plain.String()))
+}
+
+func TestAnExpiredCertificateIsNotReadyWhateverTheStatusSays(t *testing.T) {
+	g := NewWithT(t)
+	forsaken := told("forsaken", -day, condition("Ready", "True", "Scheduled", "the operator that said so is gone"), condition("CertificateValid", "True", "Valid", ""))
+	well := told("well", 300*day, condition("Ready", "True", "Scheduled", ""))
+	g.Expect(verdict([]*resource{well}, noon)).To(Succeed())
+	g.Expect(verdict([]*resource{well, forsaken}, noon)).To(MatchError(ContainSubstring("1 of 2 not Ready: gateway/forsaken")))
+	all := []*resource{well, forsaken}
+	byAttention(all, noon)
+	g.Expect(all[0]).To(BeIdenticalTo(forsaken))
 }

@@ -56,17 +56,19 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 		}
 	}
 	var all appsv1.DeploymentList
-	if err := c.List(ctx, &all, client.InNamespace(fr.Namespace)); err != nil {
+	// Those that are the gateway's are copied below.
+	if err := c.List(ctx, &all, client.InNamespace(fr.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("listing Deployments of namespace %s: %w", fr.Namespace, err)
 	}
-	slices.SortFunc(all.Items, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
-	for _, d := range all.Items {
+	all.Items = slices.SortedFunc(slices.Values(all.Items), func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
+	for i := range all.Items {
+		d := &all.Items[i]
 		key, mounts := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
 		switch {
 		case target != nil && d.Name == target.Name:
-			g.Deployments = append(g.Deployments, d)
+			g.Deployments = append(g.Deployments, *d.DeepCopy())
 		case mounts && target == nil:
-			g.Deployments = append(g.Deployments, d)
+			g.Deployments = append(g.Deployments, *d.DeepCopy())
 			if key == "" {
 				key = registration.DefaultKey
 			}

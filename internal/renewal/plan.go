@@ -72,8 +72,9 @@ type Decision struct {
 	Step    Step
 	State   State
 	Message string
-	// At is when to look again where nothing changes before.
-	At time.Time
+	// At is when to look again where nothing changes before: at Next, the next moment at which something else is to be done or
+	// told, or after a day. Next is zero where there is none.
+	At, Next time.Time
 	// Deployment is the one that StepRoll, StepFail and StepComplete are about; Problem is StepFail's, Pin StepPin's.
 	Deployment, Problem, Pin string
 	// NextAttempt is when a renewal that is held up is tried at the latest.
@@ -136,7 +137,10 @@ func Plan(o Observation, now time.Time) Decision {
 		if d := rule(o, base, now); d != nil {
 			d.RenewalTime, d.Before, d.Due, d.Urgent, d.Start = base.RenewalTime, base.Before, base.Due, base.Urgent, base.Start
 			if d.Step == StepWait {
-				d.At = wake(o, *d, now)
+				d.Next = next(o, *d, now)
+				if d.At = now.Add(day); !d.Next.IsZero() && d.Next.Before(d.At) {
+					d.At = d.Next
+				}
 			}
 			return *d
 		}
@@ -144,12 +148,11 @@ func Plan(o Observation, now time.Time) Decision {
 	panic("renewal: no rule decided; the last one always must")
 }
 
-// wake adds the moments at which conditions change to the one that the rule waits for. Once a day everything
-// is looked at again, so that a missed event or a stopped timer can't last.
-func wake(o Observation, d Decision, now time.Time) time.Time {
-	next := now.Add(day)
+// next adds the moments at which conditions change to the one that the rule waits for. Once a day everything is looked at
+// again all the same, so that a missed event or a stopped timer can't last.
+func next(o Observation, d Decision, now time.Time) (next time.Time) {
 	for _, at := range []time.Time{d.At, d.RenewalTime, o.ServingUntil(), o.Certificate.NotBefore} {
-		if at.After(now) && at.Before(next) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}

@@ -145,6 +145,7 @@ func (s *suite) testSecrets(t *testing.T) {
 	s.Expect(s.admin.Get(t.Context(), client.ObjectKeyFromObject(record), record)).To(Succeed())
 	s.Expect(record.Data).NotTo(BeEmpty())
 	r.apply(chart, "upgrade")
+	r.apply(chart, "upgrade", "--force-replace", "--server-side=false")
 	s.helm(r.helm, "uninstall", r.name, "--namespace="+r.name, "--wait")
 	after := record.DeepCopy()
 	s.Expect(s.admin.Get(t.Context(), client.ObjectKeyFromObject(record), after)).To(Succeed())
