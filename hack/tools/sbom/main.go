@@ -64,7 +64,7 @@ func write(name, version string, made time.Time, programs []string) error {
 	slices.SortFunc(components, func(a, b cdx.Component) int { return strings.Compare(a.BOMRef, b.BOMRef) })
 	slices.Sort(references)
 	bom.Components, bom.Dependencies = &components, &[]cdx.Dependency{{Ref: self, Dependencies: &references}}
-	return cdx.NewBOMEncoder(os.Stdout, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom)
+	return cdx.NewBOMEncoder(os.Stdout, cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cdx.SpecVersion1_6) // which more programs read than 1.7
 }
 
 // purl is the package URL of a Go module. Build metadata in versions has a "+", which a package URL escapes.
