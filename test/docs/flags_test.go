@@ -28,7 +28,7 @@ func declares(t *testing.T, program string, arguments ...string) []string {
 }
 
 // others are flags of kubectl, Helm and flexctl that stand in inline code by themselves.
-var others = []string{"force-conflicts", "set-file", "take-ownership"}
+var others = []string{"force-conflicts", "set-file", "take-ownership", "to-revision"}
 
 // Every flag of the operator has a place in the docs, and every flag that they name exists.
 func TestFlags(t *testing.T) {
