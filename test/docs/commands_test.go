@@ -16,6 +16,7 @@ import (
 type command struct {
 	where string
 	words []string // where the shell would put something in, there is a "*"
+	input string   // what it is given as a here-document
 }
 
 // commands are all that a page tells to run: in blocks of sh, after the prompts in blocks of console, and inline.
@@ -70,10 +71,19 @@ func parse(where, script string) ([]command, error) {
 	}
 	var all []command
 	syntax.Walk(file, func(n syntax.Node) bool {
-		if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 {
+		statement, ok := n.(*syntax.Stmt)
+		if !ok {
+			return true
+		}
+		if call, ok := statement.Cmd.(*syntax.CallExpr); ok && len(call.Args) > 0 {
 			c := command{where: where}
 			for _, word := range call.Args {
 				c.words = append(c.words, literal(word.Parts))
+			}
+			for _, redirection := range statement.Redirs {
+				if redirection.Hdoc != nil {
+					c.input += literal(redirection.Hdoc.Parts)
+				}
 			}
 			all = append(all, c)
 		}

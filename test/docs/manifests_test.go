@@ -38,6 +38,9 @@ func TestManifests(t *testing.T) {
 		}
 	}
 	for _, p := range pages(t) {
+		for _, c := range commands(t, p) {
+			check(c.where, c.input)
+		}
 		for _, b := range p.blocks {
 			if b.language == "yaml" {
 				check(p.at(b), b.content)
