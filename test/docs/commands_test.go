@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,9 +21,23 @@ type command struct {
 }
 
 // commands are all that a page tells to run: in blocks of sh, after the prompts in blocks of console, and inline.
-func commands(t *testing.T, p *page) []command {
-	t.Helper()
-	var all []command
+func commands(p *page) []command {
+	all, _ := read(p)
+	return all
+}
+
+// Every shell block can be read by a shell.
+func TestShell(t *testing.T) {
+	for _, p := range pages(t) {
+		_, complaints := read(p)
+		for _, complaint := range complaints {
+			t.Error(complaint)
+		}
+	}
+}
+
+// read also says what a shell could not read.
+func read(p *page) (all []command, complaints []string) {
 	for _, b := range p.blocks {
 		script := b.content
 		switch b.language {
@@ -34,7 +49,7 @@ func commands(t *testing.T, p *page) []command {
 		}
 		found, err := parse(p.at(b), script)
 		if err != nil {
-			t.Errorf("%s: the shell can't read this: %v", p.at(b), err)
+			complaints = append(complaints, fmt.Sprintf("%s: the shell can't read this: %v", p.at(b), err))
 		}
 		all = append(all, found...)
 	}
@@ -42,12 +57,12 @@ func commands(t *testing.T, p *page) []command {
 		if first, rest, _ := strings.Cut(span, " "); rest != "" && slices.Contains([]string{"kubectl", "make", "manager", "/manager"}, first) {
 			found, err := parse(p.path, span)
 			if err != nil {
-				t.Errorf("%s: the shell can't read `%s`: %v", p.path, span, err)
+				complaints = append(complaints, fmt.Sprintf("%s: the shell can't read `%s`: %v", p.path, span, err))
 			}
 			all = append(all, found...)
 		}
 	}
-	return all
+	return all, complaints
 }
 
 // prompted are the lines after prompts, with those that go on with one.
@@ -113,7 +128,7 @@ func literal(parts []syntax.WordPart) string {
 func TestPluginCommands(t *testing.T) {
 	checked := 0
 	for _, p := range pages(t) {
-		for _, c := range commands(t, p) {
+		for _, c := range commands(p) {
 			if len(c.words) < 2 || c.words[0] != "kubectl" || c.words[1] != "flexreg" || slices.Contains(c.words, "__complete") {
 				continue
 			}
@@ -144,7 +159,7 @@ func TestMakeTargets(t *testing.T) {
 		targets[match[1]] = true
 	}
 	for _, p := range pages(t) {
-		for _, c := range commands(t, p) {
+		for _, c := range commands(p) {
 			if c.words[0] != "make" {
 				continue
 			}
@@ -164,7 +179,7 @@ func TestMakeTargets(t *testing.T) {
 // Every file and directory of the repository that is named exists, in commands and in inline code.
 func TestFiles(t *testing.T) {
 	for _, p := range pages(t) {
-		for _, c := range commands(t, p) {
+		for _, c := range commands(p) {
 			for _, word := range c.words {
 				complain(t, c.where, word)
 			}

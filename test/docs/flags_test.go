@@ -50,7 +50,7 @@ func TestFlags(t *testing.T) {
 		for _, span := range p.spans {
 			check(p.path, span)
 		}
-		for _, c := range commands(t, p) {
+		for _, c := range commands(p) {
 			if i := slices.IndexFunc(c.words, func(word string) bool { return strings.TrimPrefix(word, "/") == "manager" }); i >= 0 {
 				for _, word := range c.words[i:] {
 					check(c.where, word)

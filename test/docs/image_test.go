@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,8 +53,10 @@ func TestDockerfile(t *testing.T) {
 	}
 	list := exec.Command("go", "list", "-deps", ".", "./cmd/flexctl-runner")
 	list.Dir, list.Env = image, append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
-	if said, err := list.CombinedOutput(); err != nil {
-		t.Errorf("the programs can't be built from what the Dockerfile copies: %s", said)
+	var complaints bytes.Buffer
+	list.Stderr = &complaints
+	if err := list.Run(); err != nil {
+		t.Errorf("the programs can't be built from what the Dockerfile copies: %v\n%s", err, complaints.String())
 	}
 }
 

@@ -38,7 +38,7 @@ func TestManifests(t *testing.T) {
 		}
 	}
 	for _, p := range pages(t) {
-		for _, c := range commands(t, p) {
+		for _, c := range commands(p) {
 			check(c.where, c.input)
 		}
 		for _, b := range p.blocks {

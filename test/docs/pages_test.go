@@ -50,7 +50,7 @@ func pages(t *testing.T) map[string]*page {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := read(source)
+		p := markdown(source)
 		if p.path, err = filepath.Rel(root, path); err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func pages(t *testing.T) map[string]*page {
 	return all
 }
 
-func read(source []byte) *page {
+func markdown(source []byte) *page {
 	p := &page{source: source, anchors: map[string]bool{}}
 	document := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(text.NewReader(source))
 	_ = ast.Walk(document, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // The function never fails.
