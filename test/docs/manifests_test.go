@@ -42,9 +42,10 @@ func TestManifests(t *testing.T) {
 			check(c.where, c.input)
 		}
 		for _, b := range p.blocks {
-			if b.language == "yaml" {
+			switch b.language {
+			case "yaml":
 				check(p.at(b), b.content)
-			} else if b.language == "console" {
+			case "console":
 				if _, manifest, found := strings.Cut(b.content, "\n---\n"); found {
 					check(p.at(b), manifest)
 				}

@@ -112,7 +112,7 @@ func programs(t *testing.T, root string, cluster *controlplane.ControlPlane) str
 	helm := filepath.Join(root, "bin", "helm4")
 	g.Expect(helm).To(BeARegularFile(), "run make bin/helm4")
 	wrapper := fmt.Sprintf("#!/bin/bash\nexec %q \"${@/#CHART/%s}\"\n", helm, filepath.Join(root, "test", "helm", "chart"))
-	g.Expect(os.WriteFile(filepath.Join(directory, "helm"), []byte(wrapper), 0o700)).To(Succeed()) //nolint:gosec // It is a program.
+	g.Expect(os.WriteFile(filepath.Join(directory, "helm"), []byte(wrapper), 0o700)).To(Succeed())
 	compile := exec.Command("go", "build", "-o", filepath.Join(directory, "kubectl-flexreg"), "./cmd/kubectl-flexreg")
 	compile.Dir = root
 	said, err := compile.CombinedOutput()
