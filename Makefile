@@ -7,6 +7,7 @@ COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
 # When the commit was made: the time of all that is in an image, so that two builds of a commit are alike.
 EPOCH    ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 FUZZTIME ?= 30s
+MANIFEST ?= dist/install.yaml
 # Arguments of "make run".
 ARGS     ?=
 # Packages and arguments of "make test", to run a part: make test PKG=./controllers/... TESTARGS='-run Renew'
@@ -15,6 +16,8 @@ TESTARGS ?=
 
 # Without cgo, tests share compiled packages with the control plane's build, and no C compiler is needed.
 export CGO_ENABLED ?= 0
+
+CHART := charts/flex-registration-operator
 
 # The modules of this repository.
 MODULES := . hack/controlplane hack/helm/v3 hack/helm/v4 hack/prometheus hack/prometheus/crds hack/tools hack/tools/golangci-lint
@@ -76,26 +79,34 @@ image-exec: ## Build the image for --renewer=exec, IMG-exec, on the image with f
 	$(BUILD_IMAGE) --target exec --build-arg BASE=$(BASE) -t $(IMG)-exec .
 
 .PHONY: sbom
-sbom: bin/sbom ## List the modules in the image's programs for each platform, in bin/*.cdx.json (CycloneDX)
-	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && for arch in amd64 arm64; do \
+sbom: bin/sbom ## List the modules in the image's programs for each platform, in dist/*.cdx.json (CycloneDX)
+	@mkdir -p dist && work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && for arch in amd64 arm64; do \
 	  GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$$work/manager" . && \
 	  GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$$work/flexctl-runner" ./cmd/flexctl-runner && \
-	  bin/sbom --name=flex-registration-operator --version=$(VERSION) --epoch=$(EPOCH) "$$work/manager" "$$work/flexctl-runner" > bin/flex-registration-operator_linux_$$arch.cdx.json && \
-	  echo "bin/flex-registration-operator_linux_$$arch.cdx.json" || exit 1; \
+	  bin/sbom --name=flex-registration-operator --version=$(VERSION) --epoch=$(EPOCH) "$$work/manager" "$$work/flexctl-runner" > dist/flex-registration-operator_linux_$$arch.cdx.json && \
+	  echo "dist/flex-registration-operator_linux_$$arch.cdx.json" || exit 1; \
 	done
+
+# kustomize is that of kubectl, which belongs to the local control plane.
+.PHONY: install-manifest
+install-manifest: ## Write MANIFEST, dist/install.yaml, with which kubectl apply installs the operator from IMG
+	@mkdir -p $(dir $(MANIFEST))
+	@"$$(hack/controlplane/build.sh)/kubectl" kustomize config/default | sed 's|image: flex-registration-operator:latest$$|image: $(IMG)|' >$(MANIFEST)
+	@echo $(MANIFEST)
 
 .PHONY: clean
 clean: ## Remove what was built here; the caches stay
-	rm -rf bin test-results
+	rm -rf bin dist test-results
 
 ##@ Code
 
 .PHONY: generate
-generate: bin/controller-gen bin/crd-ref-docs ## Generate deep copies, the CRD, the role and docs/reference.md from the code
+generate: bin/controller-gen bin/crd-ref-docs ## Generate deep copies, the CRD, the roles and docs/reference.md from the code, and the chart's files from those
 	bin/controller-gen object paths=./api/...
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=flex-registration-operator paths=./controllers/... output:rbac:dir=config/rbac
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir=config/rbac/handoff
+	go run ./hack/chart $(CHART)
 	$(API_REFERENCE) --output-path=docs/reference.md
 
 API_REFERENCE = bin/crd-ref-docs --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs/config.yaml \
@@ -121,12 +132,15 @@ verify-generated: bin/controller-gen bin/crd-ref-docs
 	bin/controller-gen object crd rbac:roleName=flex-registration-operator paths=./api/... paths=./controllers/... \
 	  output:object:dir="$$new/object" output:crd:dir="$$new/crd" output:rbac:dir="$$new/rbac" && \
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir="$$new/handoff" && \
+	go run ./hack/chart "$$new/chart" && \
 	$(API_REFERENCE) --output-path="$$new/reference.md" && \
 	diff -u docs/reference.md "$$new/reference.md" && \
 	{ diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/object/zz_generated.deepcopy.go" && \
 	  diff -ru config/crd/bases "$$new/crd" && \
 	  diff -u config/rbac/role.yaml "$$new/rbac/role.yaml" && \
-	  diff -u config/rbac/handoff/role.yaml "$$new/handoff/role.yaml"; } || \
+	  diff -u config/rbac/handoff/role.yaml "$$new/handoff/role.yaml" && \
+	  diff -ru $(CHART)/files "$$new/chart/files" && \
+	  diff -u $(CHART)/README.md "$$new/chart/README.md"; } || \
 	{ echo "The generated files are not current: run make generate." >&2; exit 1; }
 
 .PHONY: verify-modules

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // for windows: the image has no time zones
@@ -19,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/klog/v2"
@@ -30,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -73,13 +77,19 @@ type options struct {
 	flexctl                 string
 	jobs                    job.Config
 	maxConcurrent           int
+	maxPerMinute            int
 	maxFailedRollouts       int
+	namespaces              []string
+	secrets                 []string
+	scope                   controllers.Scope
 	observeOnly             bool
 	checkInterval           time.Duration
 	anypointCA              string
 	leaderElect             bool
 	leaderElectionNamespace string
 	metricsAddress          string
+	metricsSecure           bool
+	metricsCertificate      string
 	probeAddress            string
 	logLevel                string
 }
@@ -126,15 +136,22 @@ func flags(o *options) *pflag.FlagSet {
 	f = sets.FlagSet("Renewing in this process")
 	f.StringVar(&o.flexctl, "flexctl", "flexctl", "The flexctl program that renews: a path, or a name on the PATH.")
 
+	f = sets.FlagSet("Scope")
+	f.StringSliceVar(&o.namespaces, "namespaces", nil, "The namespaces to look after, for an operator with rights in these alone. Default: all.")
+	f.StringSliceVar(&o.secrets, "secrets", nil, "The Secrets to look after, as NAMESPACE/NAME, for an operator with rights on these alone: of each gateway its Secret, its credentials and its record, which an administrator makes beforehand. They say which namespaces to look after. Not with --renewer=job, which makes Secrets.")
+
 	f = sets.FlagSet("Controller")
 	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals with their rollouts are under way, at once; the most urgent begin first. Renewals with credentials that are not known to be good run one after another.")
+	f.IntVar(&o.maxPerMinute, "max-renewals-per-minute", 20, "How many renewals begin in a minute, the most urgent first; 0 for any number. Anypoint limits how often it may be asked.")
 	f.IntVar(&o.maxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
 	f.BoolVar(&o.observeOnly, "observe-only", false, "Only watch, and tell in the status what is due and what is wrong: nothing is renewed, published or rolled, and nothing written but the status of FlexRegistrations. Set --leader-elect=false and run one replica.")
 	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
 	f = sets.FlagSet("Observability")
-	f.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Where Prometheus metrics are served over HTTP, at /metrics; 0 for nowhere.")
+	f.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Where Prometheus metrics are served, at /metrics; 0 for nowhere.")
+	f.BoolVar(&o.metricsSecure, "metrics-secure", false, "Serve metrics over TLS, to those only who have a token of the cluster and the right to get the URL /metrics.")
+	f.StringVar(&o.metricsCertificate, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for --metrics-secure, which are read anew when they change. Default: a certificate that nobody has signed, made at the start.")
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0 for nowhere.")
 	f.StringVar(&o.logLevel, "log-level", "info", "What is logged, as JSON lines on standard error: error, info or debug.")
 
@@ -184,9 +201,9 @@ func run(arguments []string) error {
 	grace := renewal.Hold + controllers.OutcomeGrace
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controllers.CacheOptions(),
+		Cache:                         o.scope.CacheOptions(),
 		Client:                        controllers.ClientOptions(),
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress},
+		Metrics:                       o.metrics(),
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "flex-registration-operator",
@@ -230,7 +247,9 @@ func run(arguments []string) error {
 	reconciler.Clock = clock.RealClock{}
 	reconciler.AnypointHosts = o.anypointHosts
 	reconciler.Identity, reconciler.Version = hostname+"_"+uuid.NewString(), version
-	reconciler.MaxConcurrent, reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxConcurrent, o.maxFailedRollouts, o.observeOnly
+	reconciler.MaxConcurrent, reconciler.MaxRenewalsPerMinute = o.maxConcurrent, o.maxPerMinute
+	reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxFailedRollouts, o.observeOnly
+	reconciler.Scope = o.scope
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
@@ -265,10 +284,46 @@ func (o *options) check() error {
 	case o.renewer == renewerJob && !o.observeOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
 		return fmt.Errorf("--renewer=job needs --job-image outside of a pod that has its name in %s and %s: the image that the operator itself runs from", podName, podNamespace)
 	}
+	if err := o.readScope(); err != nil {
+		return err
+	}
 	if err := job.CheckImages(o.jobs.Images); err != nil {
 		return fmt.Errorf("--flexctl-images: %w", err)
 	}
 	return nil
+}
+
+// readScope reads what is looked at.
+func (o *options) readScope() error {
+	o.scope = controllers.Scope{Namespaces: o.namespaces}
+	switch {
+	case len(o.secrets) == 0:
+		return nil
+	case len(o.namespaces) > 0:
+		return errors.New("--secrets says which namespaces to look after: leave out --namespaces")
+	case o.renewer == renewerJob && !o.observeOnly:
+		return errors.New("--secrets is for --renewer=exec or --observe-only: renewals in Jobs make Secrets, and need --namespaces")
+	}
+	for _, secret := range o.secrets {
+		namespace, name, _ := strings.Cut(secret, "/")
+		if namespace == "" || name == "" || strings.Contains(name, "/") {
+			return fmt.Errorf("--secrets: %q: write NAMESPACE/NAME", secret)
+		}
+		o.scope.Secrets = append(o.scope.Secrets, types.NamespacedName{Namespace: namespace, Name: name})
+		if !slices.Contains(o.scope.Namespaces, namespace) {
+			o.scope.Namespaces = append(o.scope.Namespaces, namespace)
+		}
+	}
+	return nil
+}
+
+// metrics says how metrics are served.
+func (o *options) metrics() metricsserver.Options {
+	served := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertificate}
+	if o.metricsSecure {
+		served.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return served
 }
 
 // jobRunner renews in Jobs.

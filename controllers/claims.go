@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
@@ -19,6 +20,8 @@ type claims struct {
 	// turns are those of the FlexRegistrations that renew just now, most how many there may be.
 	turns map[types.NamespacedName]turn
 	most  int
+	// pace is how many may begin in a time: a platform that is asked too often refuses everybody.
+	pace *rate.Limiter
 	// waiting are the FlexRegistrations that wait for their turn.
 	waiting map[types.NamespacedName]waiting
 	// trier is the one that renews although the fleet is paused, triedAt since when.
@@ -29,8 +32,15 @@ type claims struct {
 	refusals map[string]refusal
 }
 
-func newClaims(most int) *claims {
+// newClaims allows for so many renewals and rollouts at a time, and renewals in a minute; 0 for any number of these.
+func newClaims(most, perMinute int) *claims {
+	pace := rate.NewLimiter(rate.Inf, 0)
+	if perMinute > 0 {
+		// One after the other: who waits longest for its first try is not overtaken by a minute's worth at once.
+		pace = rate.NewLimiter(rate.Every(time.Minute/time.Duration(perMinute)), max(1, perMinute/4))
+	}
 	return &claims{
+		pace:     pace,
 		renewals: map[string]types.NamespacedName{},
 		turns:    map[types.NamespacedName]turn{},
 		most:     max(1, most),
@@ -80,7 +90,7 @@ func (c *claims) takeTurn(by types.NamespacedName, w waiting, now time.Time) boo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w.looked, w.asked = now, now
-	if c.busy(by, w, now) {
+	if c.busy(by, w, now) || !c.pace.AllowN(now, 1) {
 		c.waiting[by] = w
 		return false
 	}
@@ -149,7 +159,7 @@ func (c *claims) mustWait(fr types.NamespacedName, generation int64, now time.Ti
 	}
 	w.asked = now
 	c.waiting[fr] = w
-	return w.generation == generation && now.Before(w.looked.Add(maxWait)) && now.Before(w.expires) && c.busy(fr, w, now)
+	return w.generation == generation && now.Before(w.looked.Add(maxWait)) && now.Before(w.expires) && (c.pace.TokensAt(now) < 1 || c.busy(fr, w, now))
 }
 
 // trial lets one FlexRegistration a day through while the fleet is paused. It returns when one was let through for the

@@ -55,10 +55,14 @@ type Reconciler struct {
 	AnypointHosts []string
 	// Identity names this process in records, Version the program.
 	Identity, Version string
-	// MaxConcurrent is how many gateways are worked on at once, MaxFailedRollouts how many rollouts in a row may fail
-	// before renewals pause that are not urgent; 0 for any number.
-	MaxConcurrent     int
-	MaxFailedRollouts int
+	// MaxConcurrent is how many gateways are worked on at once, MaxRenewalsPerMinute how many renewals begin in a minute,
+	// MaxFailedRollouts how many rollouts in a row may fail before renewals pause that are not urgent; 0 for any number of
+	// these two.
+	MaxConcurrent        int
+	MaxRenewalsPerMinute int
+	MaxFailedRollouts    int
+	// Scope is what is looked at, as the manager's cache has it.
+	Scope Scope
 	// ObserveOnly: nothing is written but status.
 	ObserveOnly bool
 	// Platform asks Anypoint what checks want to know, once in an interval and where something has changed; nil for no
@@ -95,10 +99,10 @@ const turnCheck = 5 * time.Second
 // maxSteps bounds the steps of one reconcile: a whole renewal takes seven.
 const maxSteps = 20
 
-// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations,verbs=list;watch
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=flexregistrations/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
@@ -275,7 +279,14 @@ func (r *Reconciler) clusterIdentity(ctx context.Context, namespace string) (str
 // SetupWithManager registers the controller and what it watches: FlexRegistrations, Deployments, and of Secrets
 // the metadata only.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.claims, r.secrets = newClaims(r.MaxConcurrent), newSecrets(r.APIReader, r.Cache)
+	if len(r.Scope.Secrets) > 0 {
+		named, err := newSecretsByName(mgr, r.Scope.Secrets, r.Cache)
+		if err != nil {
+			return err
+		}
+		r.Cache = named
+	}
+	r.claims, r.secrets = newClaims(r.MaxConcurrent, r.MaxRenewalsPerMinute), newSecrets(r.APIReader, r.Cache)
 	r.writer, r.askers = writer{r.Client, r.secrets}, semaphore.NewWeighted(int64(max(1, r.MaxConcurrent/2)))
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, agentIndex, indexAgent); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
@@ -283,7 +294,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, pausedIndex, indexPaused); err != nil {
 		return fmt.Errorf("indexing FlexRegistrations: %w", err)
 	}
-	if !r.ObserveOnly {
+	if !r.ObserveOnly && len(r.Scope.Secrets) == 0 {
 		if err := mgr.Add(recordCleaner{r}); err != nil {
 			return fmt.Errorf("adding the cleaner of records: %w", err)
 		}
@@ -292,8 +303,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(secretChanged)).
 		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue})
+	controller = r.watchSecrets(controller)
 	if r.Jobs != nil {
 		controller = controller.
 			Owns(&batchv1.Job{}, builder.WithPredicates(jobEnded)).

@@ -39,7 +39,7 @@ func (c recordCleaner) Start(ctx context.Context) error {
 func (c recordCleaner) clean(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*timeout)
 	defer cancel()
-	records, err := gateway.ListRecords(ctx, c.APIReader)
+	records, err := gateway.ListRecords(ctx, c.APIReader, c.Scope.Namespaces...)
 	if err != nil {
 		return err
 	}

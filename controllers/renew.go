@@ -23,7 +23,7 @@ import (
 )
 
 // errBusy says that a renewal has to wait for its turn.
-var errBusy = errors.New("another one tries the same credentials for the first time, or as many renewals and rollouts are under way as may be (--max-concurrent), or more urgent ones come first")
+var errBusy = errors.New("another one tries the same credentials for the first time, or as many renewals and rollouts are under way as may be (--max-concurrent), or as many have begun (--max-renewals-per-minute), or more urgent ones come first")
 
 // renew claims the certificate, asks the platform, and records the answer. A renewal that goes on in a Job is followed
 // without a new claim; its answer may be an *anypoint.Pending.

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -9,14 +10,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
@@ -185,10 +191,24 @@ func requestFor(object client.Object) reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
 }
 
+// Scope is the part of the cluster that the operator looks at.
+type Scope struct {
+	// Namespaces are the only ones that are watched; none stands for all.
+	Namespaces []string
+	// Secrets, where there are any, are the only ones that are watched, each by its name, for an operator that may list none.
+	// They are in Namespaces.
+	Secrets []types.NamespacedName
+}
+
 // CacheOptions keep what the cache holds of other people's objects small. Of Secrets it only has metadata, and of
 // that only what identifies them: annotations may hold a copy of the content.
-func CacheOptions() cache.Options {
+func (s Scope) CacheOptions() cache.Options {
+	namespaces := map[string]cache.Config{}
+	for _, namespace := range s.Namespaces {
+		namespaces[namespace] = cache.Config{}
+	}
 	return cache.Options{
+		DefaultNamespaces: namespaces,
 		ByObject: map[client.Object]cache.ByObject{
 			secretMetadata: {Transform: onlyIdentity},
 			&corev1.Pod{}:  {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
@@ -213,6 +233,57 @@ func onlyIdentity(object any) (any, error) {
 		}
 	}
 	return object, nil
+}
+
+// secretsByName has the metadata of Secrets from caches of one Secret each: a watch of Secrets by name, the only one that RBAC can
+// allow for some of a namespace, is of one name. Whatever is no Secret's metadata comes from elsewhere.
+type secretsByName struct {
+	client.Reader
+	caches map[types.NamespacedName]cache.Cache
+}
+
+// newSecretsByName makes the caches, which the manager runs.
+func newSecretsByName(mgr ctrl.Manager, names []types.NamespacedName, others client.Reader) (secretsByName, error) {
+	s := secretsByName{others, map[types.NamespacedName]cache.Cache{}}
+	for _, name := range names {
+		one, err := cache.New(mgr.GetConfig(), cache.Options{
+			HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), DefaultTransform: onlyIdentity,
+			DefaultNamespaces: map[string]cache.Config{name.Namespace: {FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name.Name)}},
+		})
+		if err == nil {
+			err = mgr.Add(one)
+		}
+		if err != nil {
+			return s, fmt.Errorf("watching Secret %s: %w", name, err)
+		}
+		s.caches[name] = one
+	}
+	return s, nil
+}
+
+// Get is the client.Reader's.
+func (s secretsByName) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if object.GetObjectKind().GroupVersionKind() != secretMetadata.GroupVersionKind() {
+		return s.Reader.Get(ctx, key, object, options...)
+	}
+	one, is := s.caches[key]
+	if !is {
+		return fmt.Errorf("looking for Secret %s among those that are watched: it is none of them; name it in --secrets", key)
+	}
+	return one.Get(ctx, key, object, options...)
+}
+
+// watchSecrets has the controller watch the metadata of Secrets.
+func (r *Reconciler) watchSecrets(controller *builder.Builder) *builder.Builder {
+	using := handler.EnqueueRequestsFromMapFunc(r.usingSecret)
+	named, is := r.Cache.(secretsByName)
+	if !is {
+		return controller.WatchesMetadata(&corev1.Secret{}, using, builder.WithPredicates(secretChanged))
+	}
+	for _, one := range named.caches {
+		controller = controller.WatchesRawSource(source.Kind[client.Object](one, secretMetadata, using, secretChanged))
+	}
+	return controller
 }
 
 // ClientOptions make the manager's client read Secrets live, should one be read through it.

@@ -56,8 +56,9 @@ func RecordName(secret, key string) string {
 	return recordPrefix + hex.EncodeToString(sum[:8])
 }
 
-// LoadRecord reads the record of a gateway; an empty one where there is none. A finding says why the Secret with
-// the record's name is not a record.
+// LoadRecord reads the record of a gateway; an empty one where there is none, or where somebody has made its Secret, of
+// RecordType, without any data, for an operator that may not create Secrets. A finding says why the Secret with the record's
+// name is not a record.
 func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *renewal.Finding, error) {
 	name := RecordName(g.SecretName, g.Key)
 	secret := &corev1.Secret{}
@@ -65,6 +66,9 @@ func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *ren
 		return &Record{}, nil, nil
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("getting the record, Secret %s/%s: %w", g.Namespace, name, err)
+	}
+	if secret.Type == RecordType && len(secret.Data) == 0 {
+		return &Record{stored: secret}, nil, nil
 	}
 	record, of, err := decode(secret)
 	if err == nil && (of.SecretName != g.SecretName || of.Key != g.Key) {
@@ -176,6 +180,7 @@ func (r *Record) Save(ctx context.Context, w client.Writer, g *Gateway) error {
 	} else {
 		secret := r.stored.DeepCopy()
 		secret.Data = data
+		metav1.SetMetaDataLabel(&secret.ObjectMeta, recordLabel, recordComponent)
 		if err := w.Update(ctx, secret, FieldOwner); err != nil {
 			return fmt.Errorf("updating the record, Secret %s/%s: %w", g.Namespace, name, err)
 		}

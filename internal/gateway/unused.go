@@ -16,16 +16,21 @@ import (
 // unusedRecordsKept is how long a record outlives its last FlexRegistration.
 const unusedRecordsKept = 30 * 24 * time.Hour
 
-// ListRecords returns the names of all records, by namespace.
-func ListRecords(ctx context.Context, r client.Reader) (map[string][]string, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := r.List(ctx, list, client.MatchingLabels{recordLabel: recordComponent}); err != nil {
-		return nil, fmt.Errorf("listing records: %w", err)
+// ListRecords returns the names of the records in some namespaces, or in all where none is given, by namespace.
+func ListRecords(ctx context.Context, r client.Reader, namespaces ...string) (map[string][]string, error) {
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
 	}
 	found := map[string][]string{}
-	for _, item := range list.Items {
-		found[item.Namespace] = append(found[item.Namespace], item.Name)
+	for _, namespace := range namespaces {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+		if err := r.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{recordLabel: recordComponent}); err != nil {
+			return nil, fmt.Errorf("listing records: %w", err)
+		}
+		for _, item := range list.Items {
+			found[item.Namespace] = append(found[item.Namespace], item.Name)
+		}
 	}
 	return found, nil
 }

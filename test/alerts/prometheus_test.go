@@ -55,17 +55,20 @@ func run(t *testing.T, name string, cmd *exec.Cmd) *process.Process {
 
 // startPrometheus starts one that scrapes a target, as the Prometheus operator would have it do for a ServiceMonitor, and has
 // these rules.
-func startPrometheus(t *testing.T, target string, honorLabels bool, r rules) *prometheus {
+func startPrometheus(t *testing.T, target, token string, honorLabels bool, r rules) *prometheus {
 	t.Helper()
 	g := NewWithT(t)
 	g.SetDefaultEventuallyTimeout(60 * time.Second)
 	g.SetDefaultEventuallyPollingInterval(200 * time.Millisecond)
 	directory := t.TempDir()
+	tokenFile := filepath.Join(directory, "token")
+	g.Expect(os.WriteFile(tokenFile, []byte(token), 0o600)).To(Succeed())
 	configuration, err := yaml.Marshal(map[string]any{
 		"global":     map[string]any{"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
 		"rule_files": []string{write(t, r, directory)},
 		"scrape_configs": []any{map[string]any{
 			"job_name": "flex-registration-operator-metrics", "honor_labels": honorLabels,
+			"scheme": "https", "authorization": map[string]string{"credentials_file": tokenFile}, "tls_config": map[string]bool{"insecure_skip_verify": true},
 			"static_configs": []any{map[string]any{"targets": []string{target}, "labels": map[string]string{
 				"namespace": installed, "pod": installed + "-0", "container": "manager", "endpoint": "metrics", "service": installed + "-metrics",
 			}}},

@@ -83,13 +83,10 @@ func resolve(all map[string]*page, from, link string) string {
 		}
 	}
 	switch p := all[target]; {
-	case !exists(target) && !toCome[target]:
+	case !exists(target):
 		return "leads to nothing"
 	case u.Fragment != "" && p != nil && !p.anchors[u.Fragment]:
 		return "leads to no heading of " + target
 	}
 	return ""
 }
-
-// toCome are pages that are written elsewhere.
-var toCome = map[string]bool{"docs/installation.md": true}

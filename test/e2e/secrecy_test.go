@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -116,7 +117,12 @@ func (s *story) logs(pod corev1.Pod) map[string]string {
 	read := func(container string, more ...string) {
 		s.t.Helper()
 		arguments := append([]string{"logs", "-n", pod.Namespace, pod.Name, "-c", container}, more...)
-		logs[strings.Join(arguments, " ")] = kubectl(s.t, arguments...)
+		output, err := cluster.RunKubectl(s.ctx, arguments...)
+		if err != nil && apierrors.IsNotFound(cluster.Admin.Get(s.ctx, client.ObjectKeyFromObject(&pod), &corev1.Pod{})) {
+			return // It has gone meanwhile, with its logs.
+		}
+		s.Expect(err).NotTo(HaveOccurred())
+		logs[strings.Join(arguments, " ")] = output
 	}
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if status.State.Running != nil || status.State.Terminated != nil {

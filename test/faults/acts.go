@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
@@ -214,4 +215,18 @@ func (r *run) sync() {
 	if err != nil {
 		r.spoil(fmt.Errorf("replacing the manifests: %w", err))
 	}
+}
+
+// connects has the platform list the gateway's pods as replicas with its newest certificate.
+func connects(ctx context.Context, r *run) error {
+	pods, err := r.pods(ctx)
+	if err != nil {
+		return err
+	}
+	var replicas []simulator.Replica
+	for _, pod := range pods {
+		replicas = append(replicas, simulator.Replica{Name: pod.Name + "." + pod.Namespace})
+	}
+	r.platform.SetReplicas(r.gateway.AgentID, replicas...)
+	return nil
 }

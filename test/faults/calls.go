@@ -57,6 +57,9 @@ func FlexctlCalls() []Call {
 	}
 }
 
+// dryRun ends the verb of a request that changes nothing.
+const dryRun = " (dry run)"
+
 // attemptName is the end of the name of an attempt's Job and Secret. It is another one in each run.
 var attemptName = regexp.MustCompile(`-renew-[0-9a-f]{10}$`)
 
@@ -86,7 +89,7 @@ func identify(by Party, r *http.Request) (Call, bool) {
 		c.Resource += "/" + parts[2]
 	}
 	if query.Has("dryRun") {
-		c.Verb += " (dry run)"
+		c.Verb += dryRun
 	}
 	return c, true
 }

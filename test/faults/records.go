@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,6 +37,9 @@ func (r *run) storedRecord(ctx context.Context) (*corev1.Secret, error) {
 // wrote notes what the operator has written to the record, to the gateway's Secret and to its Deployment, one after the
 // other.
 func (r *run) wrote(call Call, body []byte) {
+	if strings.HasSuffix(call.Verb, dryRun) {
+		return
+	}
 	secret := writtenSecret(body)
 	r.mu.Lock()
 	defer r.mu.Unlock()

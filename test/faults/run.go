@@ -17,6 +17,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	anypointhttp "github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
@@ -227,6 +228,12 @@ func (r *run) install(ctx context.Context) error {
 		r.options.Jobs = r.bench.Pods.config(r.platform.Host())
 	} else {
 		r.options.Renewer = &anypoint.Exec{Flexctl: r.bench.Flexctl, Hosts: []string{r.platform.Host()}, Directory: r.bench.Directory}
+	}
+	if r.story.checked {
+		r.options.Platform, err = anypointhttp.New(anypointhttp.Options{Hosts: []string{r.platform.Host()}, UserAgent: "test", Clock: r.clock})
+		if err != nil {
+			return err
+		}
 	}
 	return poll(ctx, func() (bool, error) {
 		pods, err := r.pods(ctx)

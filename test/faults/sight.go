@@ -156,6 +156,13 @@ func tells(reason string) func(sight) bool {
 	}
 }
 
+// allChecked says that what only others can tell is as it should be.
+func allChecked(s sight) bool {
+	is := s.status.Conditions
+	return meta.IsStatusConditionTrue(is, v1alpha1.ConditionCredentialsValid) && meta.IsStatusConditionTrue(is, v1alpha1.ConditionRehearsed) &&
+		meta.IsStatusConditionTrue(is, v1alpha1.ConditionPlatformVerified)
+}
+
 func (r *run) published(ctx context.Context) (registration.Certificate, error) {
 	secret := &corev1.Secret{}
 	if err := r.bench.Admin.Get(ctx, client.ObjectKey{Namespace: r.namespace, Name: operator.SecretName}, secret); err != nil {

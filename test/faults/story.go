@@ -20,6 +20,8 @@ type Story struct {
 	// Loses says that the answers of the platform are also lost again and again.
 	Loses bool
 
+	// checked: the operator also asks the platform, and rehearses.
+	checked bool
 	// synced: calls are not broken, but somebody replaces everything by what it was at first.
 	synced bool
 	// deployed changes how the gateway is made; nil for nothing.
@@ -54,6 +56,11 @@ func Stories() []Story {
 		{Name: "Exec", Runner: Exec, Days: 3, Loses: true, told: []chapter{renewed}, rollouts: [2]int{1, 1}},
 		{Name: "Jobs", Runner: Jobs, Days: 6, Loses: true, told: []chapter{renewed}, rollouts: [2]int{1, 1}},
 		windowStory(),
+		{
+			// What is checked and rehearsed gets between nothing.
+			Name: "checked", Runner: Exec, Days: 9, Loses: true, checked: true, rollouts: [2]int{1, 1},
+			told: []chapter{renewed, {does: connects, ends: func(s sight) bool { return settled(newest)(s) && allChecked(s) }}},
+		},
 		{
 			// An upgrade brings the old registration back.
 			Name: "revert", Runner: Exec, Days: 9, deployed: startedEarlier, rollouts: [2]int{2, 2},

@@ -19,7 +19,6 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -54,7 +53,7 @@ type Options struct {
 	Transport func(http.RoundTripper) http.RoundTripper
 }
 
-// Ahead is how much the clocks of operators in tests are ahead of the cluster's: by more than new pods are watched, which
+// Ahead is how much the clocks of operators in tests are ahead of the cluster's: by more than new pods are scope.CacheOptions(), which
 // so need not be waited for.
 const Ahead = 5 * time.Minute
 
@@ -98,14 +97,14 @@ func Start(o Options) (*Operator, error) {
 	config.QPS = -1
 	config.WarningHandlerWithContext = controllers.Warnings{WarningHandlerWithContext: rest.NoWarnings{}}
 	logger := zap.New(zap.WriteTo(o.Log), zap.UseDevMode(false), zap.StacktraceLevel(zapcore.DPanicLevel))
-	watched := controllers.CacheOptions()
+	var scope controllers.Scope
 	if o.Namespace != "" {
-		watched.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
+		scope.Namespaces = []string{o.Namespace}
 	}
 	ctrl.SetLogger(logger)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:     Scheme(),
-		Cache:      watched,
+		Cache:      scope.CacheOptions(),
 		Client:     controllers.ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Logger:     logger,
@@ -128,7 +127,7 @@ func Start(o Options) (*Operator, error) {
 		Clock:         o.Clock,
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
-		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly,
+		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly, Scope: scope,
 		Platform: o.Platform, CheckInterval: 24 * time.Hour,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
