@@ -4,7 +4,7 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 IMG      ?= flex-registration-operator:$(VERSION)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
-# When the commit was made: the time of all that is in an image, so that two builds of a commit are alike.
+# When the commit was made, for images and bills of materials to have that time and not the one of their making.
 EPOCH    ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 FUZZTIME ?= 30s
 MANIFEST ?= dist/install.yaml
