@@ -3,6 +3,9 @@
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 IMG      ?= flex-registration-operator:$(VERSION)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+# When the commit was made, for images and bills of materials to have that time and not the one of their making.
+EPOCH    ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 FUZZTIME ?= 30s
 MANIFEST ?= dist/install.yaml
 # Arguments of "make run".
@@ -29,7 +32,7 @@ help: ## Show this help
 
 .PHONY: build
 build: plugin ## Build bin/manager and bin/kubectl-flexreg
-	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/manager .
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/manager .
 
 .PHONY: plugin
 plugin: ## Build the kubectl plugin, bin/kubectl-flexreg
@@ -60,9 +63,29 @@ endif
 controlplane: ## Build the local control plane, once (ten minutes on two cores), and print where it is
 	@hack/controlplane/build.sh
 
+# Arguments of "make image", for docker buildx build: PLATFORMS=linux/amd64,linux/arm64 IMAGEARGS=--push builds for both and pushes.
+PLATFORMS ?=
+IMAGEARGS ?= --load
+BUILD_IMAGE = docker buildx build $(if $(PLATFORMS),--platform=$(PLATFORMS)) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
+  --build-arg SOURCE_DATE_EPOCH=$(EPOCH) $(IMAGEARGS)
+
 .PHONY: image
-image: ## Build the container image IMG
-	docker build --build-arg VERSION=$(VERSION) -t $(IMG) .
+image: ## Build the container image IMG; PLATFORMS and IMAGEARGS for several, and to push
+	$(BUILD_IMAGE) -t $(IMG) .
+
+.PHONY: image-exec
+image-exec: ## Build the image for --renewer=exec, IMG-exec, on the image with flexctl that BASE names
+	$(if $(BASE),,$(error name the image that has flexctl: make image-exec BASE=mulesoft/flex-gateway:VERSION))
+	$(BUILD_IMAGE) --target exec --build-arg BASE=$(BASE) -t $(IMG)-exec .
+
+.PHONY: sbom
+sbom: bin/sbom ## List the modules in the image's programs for each platform, in dist/*.cdx.json (CycloneDX)
+	@mkdir -p dist && work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && for arch in amd64 arm64; do \
+	  GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$$work/manager" . && \
+	  GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$$work/flexctl-runner" ./cmd/flexctl-runner && \
+	  bin/sbom --name=flex-registration-operator --version=$(VERSION) --epoch=$(EPOCH) "$$work/manager" "$$work/flexctl-runner" > dist/flex-registration-operator_linux_$$arch.cdx.json && \
+	  echo "dist/flex-registration-operator_linux_$$arch.cdx.json" || exit 1; \
+	done
 
 # kustomize is that of kubectl, which belongs to the local control plane.
 .PHONY: install-manifest
@@ -78,12 +101,16 @@ clean: ## Remove what was built here; the caches stay
 ##@ Code
 
 .PHONY: generate
-generate: bin/controller-gen ## Generate deep copies, the CRD and the roles from the markers in the code, and the chart's files from those
+generate: bin/controller-gen bin/crd-ref-docs ## Generate deep copies, the CRD, the roles and docs/reference.md from the code, and the chart's files from those
 	bin/controller-gen object paths=./api/...
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=flex-registration-operator paths=./controllers/... output:rbac:dir=config/rbac
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir=config/rbac/handoff
 	go run ./hack/chart $(CHART)
+	$(API_REFERENCE) --output-path=docs/reference.md
+
+API_REFERENCE = bin/crd-ref-docs --source-path=api/v1alpha1 --config=hack/tools/crd-ref-docs/config.yaml \
+  --templates-dir=hack/tools/crd-ref-docs/templates --renderer=markdown --log-level=ERROR
 
 .PHONY: lint
 lint: bin/golangci-lint ## Lint; "bin/golangci-lint run --fix" mends what can be mended
@@ -99,13 +126,15 @@ verify-format:
 
 # Generates into another place and compares, so that it works on uncommitted work and changes nothing.
 .PHONY: verify-generated
-verify-generated: bin/controller-gen
-	@echo "controller-gen, compared with what is there"; \
+verify-generated: bin/controller-gen bin/crd-ref-docs
+	@echo "controller-gen and crd-ref-docs, compared with what is there"; \
 	new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && \
 	bin/controller-gen object crd rbac:roleName=flex-registration-operator paths=./api/... paths=./controllers/... \
 	  output:object:dir="$$new/object" output:crd:dir="$$new/crd" output:rbac:dir="$$new/rbac" && \
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir="$$new/handoff" && \
 	go run ./hack/chart "$$new/chart" && \
+	$(API_REFERENCE) --output-path="$$new/reference.md" && \
+	diff -u docs/reference.md "$$new/reference.md" && \
 	{ diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/object/zz_generated.deepcopy.go" && \
 	  diff -ru config/crd/bases "$$new/crd" && \
 	  diff -u config/rbac/role.yaml "$$new/rbac/role.yaml" && \
@@ -171,6 +200,14 @@ TOOLS := hack/tools/go.mod hack/tools/go.sum
 bin/controller-gen: $(TOOLS)
 	@echo "building controller-gen" >&2
 	@go -C hack/tools build -o ../../bin/ sigs.k8s.io/controller-tools/cmd/controller-gen && touch $@
+
+bin/crd-ref-docs: $(TOOLS)
+	@echo "building crd-ref-docs" >&2
+	@go -C hack/tools build -o ../../bin/ github.com/elastic/crd-ref-docs && touch $@
+
+bin/sbom: $(TOOLS) hack/tools/sbom/main.go
+	@echo "building sbom" >&2
+	@go -C hack/tools build -o ../../bin/ ./sbom && touch $@
 
 bin/gotestsum: $(TOOLS)
 	@echo "building gotestsum" >&2

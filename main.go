@@ -46,8 +46,8 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
-// version is set by the linker.
-var version = "development"
+// version and commit are set by the linker.
+var version, commit = "development", ""
 
 // The other things that this program does: superviseCommand runs flexctl for the operator (see anypoint.Supervise); in the
 // pod of a renewal Job, prepareCommand comes before flexctl and handoffCommand after it (see package job). unmanagedCommand is
@@ -262,7 +262,7 @@ func run(arguments []string) error {
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	logger.Info("starting", "version", version, "renewer", o.renewer)
+	logger.Info("starting", "version", version, "commit", commit, "renewer", o.renewer)
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
 
