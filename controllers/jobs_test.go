@@ -530,7 +530,12 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			s.eventually(v1alpha1.ConditionReady, "False/JobNotStarted")
 		}
 		Expect(admin.Delete(ctx, hook)).To(Succeed())
-		Eventually(func() string { clk.Step(time.Minute); return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/Scheduled"))
+		Eventually(func() string {
+			if len(s.jobs()) == 0 { // A Job has as long as it needs, by the machine's clock.
+				clk.Step(time.Minute)
+			}
+			return s.condition(v1alpha1.ConditionReady)
+		}).Should(Equal("True/Scheduled"))
 		Expect(s.renewals()).To(Equal(1))
 	})
 
