@@ -246,7 +246,7 @@ func run(arguments []string) error {
 	reconciler.Recorder = mgr.GetEventRecorder("flex-registration-operator")
 	reconciler.Clock = clock.RealClock{}
 	reconciler.AnypointHosts = o.anypointHosts
-	reconciler.Identity, reconciler.Version = hostname+"_"+uuid.NewString(), version
+	reconciler.Identity, reconciler.Version = hostname+"_"+uuid.NewString(), version+" "+commit
 	reconciler.MaxConcurrent, reconciler.MaxRenewalsPerMinute = o.maxConcurrent, o.maxPerMinute
 	reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxFailedRollouts, o.observeOnly
 	reconciler.Scope = o.scope
