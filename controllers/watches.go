@@ -8,6 +8,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -194,8 +195,18 @@ func CacheOptions() cache.Options {
 			&corev1.Pod{}:  {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 			&batchv1.Job{}: {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 		},
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: slim,
 	}
+}
+
+// slim takes off an object what nobody here reads and what may be most of it: who manages its fields, and the manifest that
+// kubectl has applied.
+func slim(object any) (any, error) {
+	if o, err := meta.Accessor(object); err == nil {
+		o.SetManagedFields(nil)
+		delete(o.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+	}
+	return object, nil
 }
 
 // secretMetadata stands for the metadata of Secrets, the only part of them that is watched.

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -18,4 +19,17 @@ func TestCacheKeepsNothingOfSecretsButTheirIdentity(t *testing.T) {
 	}})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(kept).To(Equal(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: "n", UID: "u", ResourceVersion: "7"}}))
+}
+
+func TestCacheKeepsNoManifestsNorManagers(t *testing.T) {
+	g := NewWithT(t)
+	kept, err := CacheOptions().DefaultTransform(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
+		Name:          "d",
+		Annotations:   map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "stays"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}},
+	}})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(kept).To(Equal(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d", Annotations: map[string]string{"mine": "stays"}}}))
+	_, err = CacheOptions().DefaultTransform(&appsv1.Deployment{})
+	g.Expect(err).NotTo(HaveOccurred())
 }

@@ -107,7 +107,7 @@ func (b *bench) warm(ctx context.Context, m *manager) (is memory, err error) {
 }
 
 // during measures the CPU and the requests of what is done.
-func (b *bench) during(ctx context.Context, m *manager, user, scenario string, do func(context.Context) error) (cpu, requests, written, anypoint float64, err error) {
+func (b *bench) during(ctx context.Context, m *manager, user, scenario string, do func(context.Context) error) (cpu, requests, anypoint float64, err error) {
 	b.anypoint()
 	since := time.Now()
 	began, err := m.cpu()
@@ -124,13 +124,13 @@ func (b *bench) during(ctx context.Context, m *manager, user, scenario string, d
 	all, err := b.asked(user, "", since)
 	platform, calls := b.anypoint()
 	b.report.count(scenario, byKind(all), platform)
-	return ended - began, float64(len(all)), float64(writes(all)), float64(calls), err
+	return ended - began, float64(len(all)), float64(calls), err
 }
 
 // created makes all FlexRegistrations at once.
 func (b *bench) created(ctx context.Context, m *manager) error {
 	var latencies []time.Duration
-	cpu, requests, _, anypoint, err := b.during(ctx, m, first, "created", func(ctx context.Context) (err error) {
+	cpu, requests, anypoint, err := b.during(ctx, m, first, "created", func(ctx context.Context) (err error) {
 		latencies, err = b.createAll(ctx)
 		if err == nil {
 			err = m.quiet(ctx)
@@ -174,7 +174,7 @@ func (b *bench) createAll(ctx context.Context) ([]time.Duration, error) {
 		case event, open := <-w.ResultChan():
 			fr, is := event.Object.(*v1alpha1.FlexRegistration)
 			if !open || !is {
-				return nil, fmt.Errorf("watching FlexRegistrations ended with %d of %d settled: %v", len(done), b.size.N, ctx.Err())
+				return nil, fmt.Errorf("watching FlexRegistrations ended with %d of %d settled: %w", len(done), b.size.N, ctx.Err())
 			}
 			if _, known := ready[fr.Name]; !known && slices.ContainsFunc(fr.Status.Conditions, func(c metav1.Condition) bool {
 				return c.Type == v1alpha1.ConditionReady && c.Status == metav1.ConditionTrue
@@ -366,7 +366,7 @@ func (b *bench) foreign(ctx context.Context, m *manager) error {
 
 // idle reports what changes cost that are nobody's business.
 func (b *bench) idle(ctx context.Context, m *manager, what string, change func(ctx context.Context, i int) error) error {
-	cpu, requests, _, anypoint, err := b.during(ctx, m, second, what, func(ctx context.Context) error {
+	cpu, requests, anypoint, err := b.during(ctx, m, second, what, func(ctx context.Context) error {
 		if err := changing(ctx, change); err != nil {
 			return err
 		}

@@ -103,7 +103,7 @@ func (m *manager) quiet(ctx context.Context) error {
 				last = values[3]
 			}
 			since = time.Now()
-			return false, nil //nolint:nilerr // It may not listen yet.
+			return false, nil // It may not listen yet.
 		}
 		return time.Since(since) > 2*time.Second, nil
 	})
