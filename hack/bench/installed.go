@@ -90,7 +90,7 @@ func (b *bench) warm(ctx context.Context, m *manager) (is memory, err error) {
 	if err := b.makeNamespace(ctx, name); err != nil {
 		return is, err
 	}
-	if _, err := b.makeGateway(ctx, name, name, remaining, 0); err != nil {
+	if err := b.makeGateway(ctx, gateway{name, name, b.first}, 0); err != nil {
 		return is, err
 	}
 	fr := operator.FlexRegistration(name, name)
@@ -252,7 +252,7 @@ func (b *bench) took(m *manager, user, scenario string, since time.Time) error {
 		}
 	})
 	b.report.limit(scenario, "of them for single registrations", float64(len(ofFleet)), "", 0)
-	b.report.limit(scenario, "writes but the lease", float64(writes(requests)), "", 0)
+	b.report.limit(scenario, "writes but the lease and its Event", float64(writes(requests)), "", 0)
 	b.report.limit(scenario, "Anypoint requests", float64(calls), "", 0)
 	b.report.add(scenario, "CPU since the start", cpu, "s")
 	return nil

@@ -69,8 +69,11 @@ func (b *bench) renewal(ctx context.Context, o operator.Options, user, how strin
 	if err := b.makeNamespace(ctx, user); err != nil {
 		return err
 	}
-	g, err := b.makeGateway(ctx, user, operator.GatewayName, remaining, 1)
+	g, err := b.platform.Register(operator.GatewayName, remaining)
 	if err != nil {
+		return err
+	}
+	if err := b.makeGateway(ctx, gateway{user, operator.GatewayName, g}, 1); err != nil {
 		return err
 	}
 	if err := b.admin.Create(ctx, operator.FlexRegistration(user, operator.GatewayName)); err != nil {

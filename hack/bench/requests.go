@@ -8,12 +8,12 @@ import (
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 )
 
-// asked are the requests of a user since a time as the API server counted them, watches and the lease aside; in one
+// asked are the requests of a user since a time as the API server counted them, watches and the lease with its Event aside; in one
 // namespace, where it is not empty.
 func (b *bench) asked(user, namespace string, since time.Time) ([]controlplane.Request, error) {
 	all, err := b.cluster.Requests(user, since)
 	return slices.DeleteFunc(all, func(r controlplane.Request) bool {
-		return r.Verb == "watch" || r.Resource == "leases" || namespace != "" && r.Namespace != namespace
+		return r.Verb == "watch" || r.Namespace == operatorNamespace || namespace != "" && r.Namespace != namespace
 	}), err
 }
 

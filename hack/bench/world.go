@@ -44,6 +44,7 @@ type bench struct {
 	platform      *simulator.Platform
 	appID, secret string
 	fleet         []gateway
+	first, broken simulator.Gateway
 	undo          []func() error
 }
 
@@ -102,8 +103,32 @@ func (b *bench) start(ctx context.Context) (err error) {
 	if err := b.platform.WriteCA(b.ca()); err != nil {
 		return err
 	}
-	_, err = simulator.BuildFlexctl(b.directory)
-	return err
+	if _, err = simulator.BuildFlexctl(b.directory); err != nil {
+		return err
+	}
+	return b.register()
+}
+
+// register registers gateways, all before an operator lists them: it keeps the list. The certificates of the fleet expire
+// within one hour, in another order than the one that they are made in.
+func (b *bench) register() (err error) {
+	if b.first, err = b.platform.Register("first", remaining); err != nil {
+		return err
+	}
+	if b.broken, err = b.platform.Register("broken", -time.Hour); err != nil {
+		return err
+	}
+	b.fleet = make([]gateway, b.size.N)
+	for i := range b.fleet {
+		later := time.Duration(i*7919%b.size.N) * time.Hour / time.Duration(b.size.N)
+		name := fmt.Sprintf("gateway-%d", i)
+		registered, err := b.platform.Register(name, remaining+later)
+		if err != nil {
+			return err
+		}
+		b.fleet[i] = gateway{fleetNamespace(i / b.size.PerNamespace), name, registered}
+	}
+	return nil
 }
 
 func (b *bench) ca() string { return filepath.Join(b.directory, "ca.crt") }
@@ -114,20 +139,13 @@ func (b *bench) namespaces() int { return (b.size.N + b.size.PerNamespace - 1) /
 func fleetNamespace(i int) string { return fmt.Sprintf("fleet-%d", i) }
 
 // makeFleet makes gateways without their FlexRegistrations. Their Deployments have no pods: those would be what is measured.
-// Their certificates expire within one hour, in another order than the one that they are made in.
 func (b *bench) makeFleet(ctx context.Context) error {
 	for i := range b.namespaces() {
 		if err := b.makeNamespace(ctx, fleetNamespace(i)); err != nil {
 			return err
 		}
 	}
-	b.fleet = make([]gateway, b.size.N)
-	return all(ctx, b.size.N, func(ctx context.Context, i int) error {
-		later := time.Duration(i*7919%b.size.N) * time.Hour / time.Duration(b.size.N)
-		g, err := b.makeGateway(ctx, fleetNamespace(i/b.size.PerNamespace), fmt.Sprintf("gateway-%d", i), remaining+later, 0)
-		b.fleet[i] = g
-		return err
-	})
+	return all(ctx, b.size.N, func(ctx context.Context, i int) error { return b.makeGateway(ctx, b.fleet[i], 0) })
 }
 
 func (b *bench) makeNamespace(ctx context.Context, name string) error {
@@ -138,26 +156,23 @@ func (b *bench) makeNamespace(ctx context.Context, name string) error {
 }
 
 // makeGateway makes the Secret and the Deployment of a gateway, which the platform shows one replica of.
-func (b *bench) makeGateway(ctx context.Context, namespace, name string, remaining time.Duration, replicas int32) (gateway, error) {
-	registered, err := b.platform.Register(name, remaining)
-	if err != nil {
-		return gateway{}, err
-	}
-	b.platform.SetReplicas(registered.AgentID, simulator.Replica{})
-	secret := operator.RegistrationSecret(namespace, registered.File)
-	secret.Name = name + "-registration"
-	deployment := operator.Deployment(namespace, name, secret.Name, replicas)
+func (b *bench) makeGateway(ctx context.Context, g gateway, replicas int32) error {
+	b.platform.SetReplicas(g.AgentID, simulator.Replica{})
+	secret := operator.RegistrationSecret(g.namespace, g.File)
+	secret.Name = g.name + "-registration"
+	deployment := operator.Deployment(g.namespace, g.name, secret.Name, replicas)
 	// As large as one that kubectl has applied: with the manifest in an annotation, and an environment.
 	deployment.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: strings.Repeat("x", 2<<10)}
+	app := &deployment.Spec.Template.Spec.Containers[0]
 	for i := range 20 {
-		deployment.Spec.Template.Spec.Containers[0].Env = append(deployment.Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: fmt.Sprintf("FLEX_SETTING_%d", i), Value: "a value of thirty-two characters"})
+		app.Env = append(app.Env, corev1.EnvVar{Name: fmt.Sprintf("FLEX_SETTING_%d", i), Value: "a value of thirty-two characters"})
 	}
 	for _, object := range []client.Object{secret, deployment} {
 		if err := b.admin.Create(ctx, object); err != nil {
-			return gateway{}, err
+			return err
 		}
 	}
-	return gateway{namespace, name, registered}, nil
+	return nil
 }
 
 // settled says that everything about a FlexRegistration is known and checked, and nothing is to be done.
@@ -186,7 +201,7 @@ func until(ctx context.Context, limit time.Duration, what string, is func() (boo
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting until %s: %w", what, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(250 * time.Millisecond):
 		}
 	}
 }
