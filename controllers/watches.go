@@ -191,9 +191,10 @@ func requestFor(object client.Object) reconcile.Request {
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			secretMetadata: {Transform: onlyIdentity},
-			&corev1.Pod{}:  {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
-			&batchv1.Job{}: {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			secretMetadata:       {Transform: onlyIdentity},
+			&appsv1.Deployment{}: {Transform: slimDeployment},
+			&corev1.Pod{}:        {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			&batchv1.Job{}:       {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 		},
 		DefaultTransform: slim,
 	}
@@ -207,6 +208,16 @@ func slim(object any) (any, error) {
 		delete(o.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	}
 	return object, nil
+}
+
+// slimDeployment leaves of a Deployment that mounts no Secret, and so is no gateway's, what says that it doesn't.
+func slimDeployment(object any) (any, error) {
+	d, ok := object.(*appsv1.Deployment)
+	if ok && !slices.ContainsFunc(d.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Secret != nil || v.Projected != nil }) {
+		pod := corev1.PodSpec{Volumes: d.Spec.Template.Spec.Volumes}
+		d.Spec, d.Status = appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: pod}}, appsv1.DeploymentStatus{}
+	}
+	return slim(object)
 }
 
 // secretMetadata stands for the metadata of Secrets, the only part of them that is watched.

@@ -101,7 +101,7 @@ func (m *manager) quiet(ctx context.Context) error {
 		values, err := m.scrape("leader_election_master_status", "workqueue_depth", "controller_runtime_active_workers", "controller_runtime_reconcile_total", "process_cpu_seconds_total")
 		if err != nil {
 			since = time.Now()
-			return false, nil // It may not listen yet.
+			return false, nil //nolint:nilerr // It may not listen yet.
 		}
 		// What watches have shown may keep it busy before there is anything in its queue.
 		took := time.Since(since)
