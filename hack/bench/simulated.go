@@ -137,7 +137,7 @@ const lull = 3 * time.Second
 
 // resting moves the clock of a settled fleet.
 func (b *bench) resting(ctx context.Context) error {
-	const user, broken = "at-rest", "broken"
+	const user = "at-rest"
 	busy := &activity{}
 	o, err := b.inProcess(user, "", busy)
 	if err != nil {
@@ -170,14 +170,14 @@ func (b *bench) resting(ctx context.Context) error {
 		b.report.limit("an hour at rest", "Anypoint requests", float64(calls), "", 0)
 
 		// A gateway that was deleted on the platform, of which the certificate has expired.
-		if err := b.makeNamespace(ctx, broken); err != nil {
+		if err := b.makeNamespace(ctx, b.broken.namespace); err != nil {
 			return err
 		}
-		if err := b.makeGateway(ctx, gateway{broken, broken, b.broken}, 0); err != nil {
+		if err := b.makeGateway(ctx, b.broken, 0); err != nil {
 			return err
 		}
 		b.platform.DeleteGateway(b.broken.AgentID)
-		if err := b.admin.Create(ctx, operator.FlexRegistration(broken, broken)); err != nil {
+		if err := b.admin.Create(ctx, operator.FlexRegistration(b.broken.namespace, b.broken.name)); err != nil {
 			return err
 		}
 		if err := busy.quiet(ctx, lull); err != nil {
@@ -187,7 +187,7 @@ func (b *bench) resting(ctx context.Context) error {
 		if requests, calls, err = move(6*24, 10*time.Minute); err != nil {
 			return err
 		}
-		ofBroken, err := b.asked(user, broken, since)
+		ofBroken, err := b.asked(user, b.broken.namespace, since)
 		if err != nil {
 			return err
 		}
@@ -197,16 +197,15 @@ func (b *bench) resting(ctx context.Context) error {
 		b.report.add("a day, one registration fails for ever", "API requests for each other one (its daily checks)", float64(requests-len(ofBroken))/n, "")
 		b.report.add("a day, one registration fails for ever", "Anypoint requests, the broken one's among them", float64(calls), "")
 		b.report.add("a day, one registration fails for ever", "Anypoint requests for the fleet's checks, two for each", 2*n, "")
-		return b.admin.Delete(ctx, operator.FlexRegistration(broken, broken))
+		return nil
 	})
 }
 
 // backlog has some of the fleet become due while there is no operator, against a platform that limits requests.
 func (b *bench) backlog(ctx context.Context) error {
 	const user, perMinute = "backlog", 60
-	for _, g := range b.fleet[b.size.Due:] { // They would be due too.
-		fr := operator.FlexRegistration(g.namespace, g.name)
-		if err := b.admin.Delete(ctx, fr); err != nil {
+	for _, g := range append(slices.Clone(b.fleet[b.size.Due:]), b.first, b.broken) { // They would be due too.
+		if err := b.admin.Delete(ctx, operator.FlexRegistration(g.namespace, g.name)); err != nil {
 			return err
 		}
 	}

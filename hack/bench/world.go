@@ -44,7 +44,7 @@ type bench struct {
 	platform      *simulator.Platform
 	appID, secret string
 	fleet         []gateway
-	first, broken simulator.Gateway
+	first, broken gateway
 	undo          []func() error
 }
 
@@ -112,10 +112,11 @@ func (b *bench) start(ctx context.Context) (err error) {
 // register registers gateways, all before an operator lists them: it keeps the list. The certificates of the fleet expire
 // within one hour, in another order than the one that they are made in.
 func (b *bench) register() (err error) {
-	if b.first, err = b.platform.Register("first", remaining); err != nil {
+	b.first, b.broken = gateway{namespace: "first", name: "first"}, gateway{namespace: "broken", name: "broken"}
+	if b.first.Gateway, err = b.platform.Register("first", remaining); err != nil {
 		return err
 	}
-	if b.broken, err = b.platform.Register("broken", -time.Hour); err != nil {
+	if b.broken.Gateway, err = b.platform.Register("broken", -time.Hour); err != nil {
 		return err
 	}
 	b.fleet = make([]gateway, b.size.N)
