@@ -171,10 +171,13 @@ func (b *bench) createAll(ctx context.Context) ([]time.Duration, error) {
 			if !open || !is {
 				return nil, fmt.Errorf("watching FlexRegistrations ended with %d of %d settled: %w", len(done), b.size.N, ctx.Err())
 			}
+			began, ours := made.Load(fr.Name)
+			if !ours {
+				continue
+			}
 			if _, known := ready[fr.Name]; !known && slices.ContainsFunc(fr.Status.Conditions, func(c metav1.Condition) bool {
 				return c.Type == v1alpha1.ConditionReady && c.Status == metav1.ConditionTrue
 			}) {
-				began, _ := made.Load(fr.Name)
 				ready[fr.Name] = time.Since(began.(time.Time))
 			}
 			if settled(fr) {
