@@ -185,6 +185,11 @@ test-alerts: bin/gotestsum bin/promtool bin/prometheus ## Test alerts and dashbo
 e2e: test-alerts bin/gotestsum ## Run the tests with containers, on a node made for them (Linux, root) or the cluster of KUBECONFIG
 	@hack/e2e/run.sh $(TESTARGS) ./test/e2e/...
 
+.PHONY: bench
+bench: ## Measure what BENCH_N registrations cost (200), into test-results/bench.json; see docs/scale.md
+	@mkdir -p test-results
+	@KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)" go run ./hack/bench --json=test-results/bench.json
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
 	@git grep --untracked -E '^func Fuzz[A-Za-z0-9_]*\(' -- '*_test.go' | while IFS=: read -r file line; do \

@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -210,12 +211,33 @@ func (s Scope) CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultNamespaces: namespaces,
 		ByObject: map[client.Object]cache.ByObject{
-			secretMetadata: {Transform: onlyIdentity},
-			&corev1.Pod{}:  {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
-			&batchv1.Job{}: {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			secretMetadata:       {Transform: onlyIdentity},
+			&appsv1.Deployment{}: {Transform: slimDeployment},
+			&corev1.Pod{}:        {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			&batchv1.Job{}:       {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 		},
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: slim,
 	}
+}
+
+// slim takes off an object what nobody here reads and what may be most of it: who manages its fields, and the manifest that
+// kubectl has applied.
+func slim(object any) (any, error) {
+	if o, err := meta.Accessor(object); err == nil {
+		o.SetManagedFields(nil)
+		delete(o.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+	}
+	return object, nil
+}
+
+// slimDeployment leaves of a Deployment that mounts no Secret, and so is no gateway's, what says that it doesn't.
+func slimDeployment(object any) (any, error) {
+	d, ok := object.(*appsv1.Deployment)
+	if ok && !slices.ContainsFunc(d.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Secret != nil || v.Projected != nil }) {
+		pod := corev1.PodSpec{Volumes: d.Spec.Template.Spec.Volumes}
+		d.Spec, d.Status = appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: pod}}, appsv1.DeploymentStatus{}
+	}
+	return slim(object)
 }
 
 // secretMetadata stands for the metadata of Secrets, the only part of them that is watched.

@@ -67,7 +67,8 @@ func (c *ControlPlane) startAPIServer(o Options) error {
 	}
 	c.env.ControlPlane.APIServer = server
 	c.env.ControlPlane.Etcd = &envtest.Etcd{Path: launcher(c.dir, "etcd"), DataDir: data, Out: etcdLog, Err: etcdLog}
-	c.env.ControlPlane.Etcd.Configure().Set("unsafe-no-fsync", "true")
+	// The quota of 2 GiB is soon full of old versions where thousands of large objects change all the time.
+	c.env.ControlPlane.Etcd.Configure().Set("unsafe-no-fsync", "true").Set("quota-backend-bytes", "8589934592")
 	c.env.ControlPlane.KubectlPath = c.Kubectl
 	if c.Config, err = c.env.Start(); err != nil {
 		return fmt.Errorf("start etcd and the API server: %w\nlast lines of etcd:\n%s\nlast lines of the API server:\n%s",

@@ -3,6 +3,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Options struct {
 	AnypointHosts     []string
 	MaxFailedRollouts int
 	ObserveOnly       bool
+	// MaxConcurrent is as the manager's flag; 4 by default.
+	MaxConcurrent int
 	// Platform, where set, is asked once a day whether credentials work, and what replicas run with; without, nothing is checked or rehearsed.
 	Platform *platform.Client
 	// Namespace, where set, is the only one that the operator watches.
@@ -127,7 +130,7 @@ func Start(o Options) (*Operator, error) {
 		Clock:         o.Clock,
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
-		MaxConcurrent: 4, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly, Scope: scope,
+		MaxConcurrent: cmp.Or(o.MaxConcurrent, 4), MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly, Scope: scope,
 		Platform: o.Platform, CheckInterval: 24 * time.Hour,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)

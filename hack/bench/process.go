@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/test/operator"
+	"github.com/flexops/flex-registration-operator/test/process"
+)
+
+// manager is a running operator, as it is built.
+type manager struct {
+	*process.Process
+	command *exec.Cmd
+	metrics string // the URL
+}
+
+// startManager starts one that connects as user. It ends with the bench at the latest.
+func (b *bench) startManager(user string) (*manager, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return nil, err
+	}
+	kubeconfig, err := b.cluster.UserKubeconfig(user, operator.Group)
+	if err != nil {
+		return nil, err
+	}
+	m := &manager{metrics: "http://" + address + "/metrics"}
+	m.command = exec.Command(filepath.Join(b.directory, "flex-registration-operator"),
+		"--flexctl="+filepath.Join(b.directory, "flexctl"), "--anypoint-hosts="+b.platform.Host(), "--anypoint-ca="+b.ca(),
+		"--leader-elect", "--leader-election-namespace="+operatorNamespace,
+		"--metrics-bind-address="+address, "--health-probe-bind-address=0")
+	m.command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.directory, "KUBECONFIG=" + kubeconfig, "SSL_CERT_FILE=" + b.ca()}
+	if m.Process, err = process.Start("the operator", filepath.Join(b.directory, user+".log"), m.command); err != nil {
+		return nil, err
+	}
+	b.undo = append(b.undo, m.stop)
+	return m, nil
+}
+
+// stop ends it as Kubernetes does, by which it gives the lease back.
+func (m *manager) stop() error {
+	m.Terminate()
+	return m.Wait(20 * time.Second)
+}
+
+// scrape sums the values of each of some metrics up.
+func (m *manager) scrape(names ...string) ([]float64, error) {
+	response, err := http.Get(m.metrics)
+	if err != nil {
+		return nil, errors.Join(err, m.Died())
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	sums := make([]float64, len(names))
+	for line := range strings.Lines(string(body)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, labels, labelled := strings.Cut(name, "{")
+		if labelled { // values of labels may have spaces
+			_, value, _ = strings.Cut(labels+" "+value, "} ")
+		}
+		for i := range names {
+			if names[i] == name {
+				v, _ := strconv.ParseFloat(value, 64)
+				sums[i] += v
+			}
+		}
+	}
+	return sums, err
+}
+
+// quiet waits until it leads, has nothing in its queue, and has done next to nothing for two seconds.
+func (m *manager) quiet(ctx context.Context) error {
+	const while, most = 2 * time.Second, 0.25
+	reconciled, used, since := -1.0, 0.0, time.Now()
+	return until(ctx, 10*time.Minute, "the operator comes to rest", func() (bool, error) {
+		if err := m.Died(); err != nil {
+			return false, err
+		}
+		values, err := m.scrape("leader_election_master_status", "workqueue_depth", "controller_runtime_active_workers", "controller_runtime_reconcile_total", "process_cpu_seconds_total")
+		if err != nil {
+			since = time.Now()
+			return false, nil //nolint:nilerr // It may not listen yet.
+		}
+		// What watches have shown may keep it busy before there is anything in its queue.
+		took := time.Since(since)
+		calm := values[4]-used < most*max(took, while/2).Seconds()
+		if values[0] == 0 || values[1] > 0 || values[2] > 0 || values[3] != reconciled || !calm {
+			reconciled, used, since = values[3], values[4], time.Now()
+			return false, nil
+		}
+		return took > while, nil
+	})
+}
+
+// memory is what a process holds, in bytes. Of its resident set, program is what it shares with the file that it is run from.
+type memory struct{ rss, program, heap float64 }
+
+// memory reads the resident set as it is, and then what lives on the heap after a collection, to which scraping brings it.
+func (m *manager) memory(ctx context.Context) (is memory, err error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.command.Process.Pid))
+	if err != nil {
+		return is, err
+	}
+	for name, of := range map[string]*float64{"VmRSS": &is.rss, "RssFile": &is.program} {
+		if match := regexp.MustCompile(name + `:\s+(\d+) kB`).FindSubmatch(status); match != nil {
+			kilobytes, _ := strconv.Atoi(string(match[1]))
+			*of = float64(kilobytes) * kibibyte
+		}
+	}
+	// What is in use for the moment while garbage is collected differs from one collection to the next: the least is what stays.
+	const collections = 6
+	counted, first := -1.0, -1.0
+	return is, until(ctx, time.Minute, "the operator's garbage is collected", func() (bool, error) {
+		for range 10 {
+			values, err := m.scrape("go_gc_cycles_total_gc_cycles_total", "go_gc_heap_live_bytes")
+			if err != nil {
+				return false, err
+			}
+			if first < 0 {
+				first = values[0]
+			}
+			if values[0] >= first+2 && values[0] > counted && (is.heap == 0 || values[1] < is.heap) {
+				is.heap = values[1]
+			}
+			counted = values[0]
+			if counted >= first+collections {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+}
+
+// cpu is the processor's time that it has used, in seconds.
+func (m *manager) cpu() (float64, error) {
+	values, err := m.scrape("process_cpu_seconds_total")
+	if err != nil {
+		return 0, err
+	}
+	return values[0], nil
+}
+
+// holds says whether some bytes are anywhere in its memory.
+func (m *manager) holds(what []byte) (bool, error) {
+	pid := m.command.Process.Pid
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		return false, err
+	}
+	file, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		return false, err
+	}
+	defer file.Close() //nolint:errcheck // nothing is written
+	if err := m.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		return false, err
+	}
+	defer m.command.Process.Signal(syscall.SIGCONT) //nolint:errcheck // it has ended, then
+	buffer := make([]byte, 1<<20)
+	for line := range strings.Lines(string(maps)) {
+		var from, to int64
+		var rights string
+		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); n != 3 || !strings.HasPrefix(rights, "rw") {
+			continue
+		}
+		for at := from; at < to; at += int64(len(buffer) - len(what)) { // The pieces overlap.
+			n, _ := file.ReadAt(buffer[:min(int64(len(buffer)), to-at)], at)
+			if bytes.Contains(buffer[:n], what) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// holder is who has the lease.
+func (b *bench) holder(ctx context.Context) string {
+	lease := &coordinationv1.Lease{}
+	if b.admin.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: "flex-registration-operator"}, lease) != nil {
+		return ""
+	}
+	return ptr.Deref(lease.Spec.HolderIdentity, "")
+}
