@@ -28,7 +28,7 @@ func indexAgent(object client.Object) []string {
 func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	self := o.flexRegistration
 	var agents, neighbours v1alpha1.FlexRegistrationList
-	if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: o.registration.AgentID()}); err != nil {
+	if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: o.registration.AgentID()}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the FlexRegistrations of the same gateway: %w", err)
 	}
 	for i := range agents.Items {
@@ -47,7 +47,7 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 			o.Excluded = renewal.NewFinding(v1alpha1.ReasonDuplicate, "%s", message)
 		}
 	}
-	if err := r.Client.List(ctx, &neighbours, client.InNamespace(self.Namespace)); err != nil {
+	if err := r.Client.List(ctx, &neighbours, client.InNamespace(self.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the FlexRegistrations of namespace %s: %w", self.Namespace, err)
 	}
 	var refusals []refusal

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -28,6 +29,7 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -103,14 +105,14 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 	}
 	var agents, neighbours, paused v1alpha1.FlexRegistrationList
 	var found []reconcile.Request
-	if err := r.Client.List(ctx, &paused, client.MatchingFields{pausedIndex: "true"}); err != nil {
+	if err := r.Client.List(ctx, &paused, client.MatchingFields{pausedIndex: "true"}, client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that wait because rollouts have failed")
 	}
 	for i := range paused.Items {
 		found = append(found, requestFor(&paused.Items[i]))
 	}
 	if fr.Status.Gateway != nil {
-		if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: fr.Status.Gateway.AgentID}); err != nil {
+		if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: fr.Status.Gateway.AgentID}, client.UnsafeDisableDeepCopy); err != nil {
 			log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share an agent id")
 		}
 	}
@@ -119,7 +121,7 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 			found = append(found, requestFor(&agents.Items[i]))
 		}
 	}
-	if err := r.Client.List(ctx, &neighbours, client.InNamespace(fr.Namespace)); err != nil {
+	if err := r.Client.List(ctx, &neighbours, client.InNamespace(fr.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share credentials")
 	}
 	for i := range neighbours.Items {
@@ -132,26 +134,67 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 	return found
 }
 
-// usingDeployment finds the FlexRegistrations whose gateway a Deployment belongs to.
+// What a change concerns is found by indexes: a namespace may have a thousand gateways, and each two Secrets that change.
+const (
+	// secretIndex finds FlexRegistrations by the Secrets that they name or have found, and the records of those.
+	secretIndex = "secret"
+	// deploymentIndex finds FlexRegistrations by the Deployments that they name or have rolled.
+	deploymentIndex = "deployment"
+	// mountIndex finds Deployments by the Secrets that they mount, and the records of those.
+	mountIndex = "mount"
+)
+
+func indexSecrets(object client.Object) []string {
+	fr, ok := object.(*v1alpha1.FlexRegistration)
+	if !ok {
+		return nil
+	}
+	names := []string{fr.Spec.CredentialsRef.Name}
+	if publication := fr.Spec.Publish.SecretRef; publication != nil {
+		names = append(names, publication.Name)
+	}
+	for _, ref := range []*v1alpha1.SecretKeyReference{fr.Spec.SecretRef, fr.Status.SecretRef} {
+		if ref != nil {
+			names = append(names, ref.Name, gateway.RecordName(ref.Name, cmp.Or(ref.Key, registration.DefaultKey)))
+		}
+	}
+	return names
+}
+
+func indexDeployments(object client.Object) (names []string) {
+	fr, ok := object.(*v1alpha1.FlexRegistration)
+	if !ok {
+		return nil
+	}
+	if fr.Spec.TargetRef != nil {
+		names = append(names, fr.Spec.TargetRef.Name)
+	}
+	if fr.Status.Rollout != nil { // It may have stopped mounting the Secret, or be gone.
+		names = append(names, fr.Status.Rollout.Deployments...)
+	}
+	return names
+}
+
+func indexMounts(object client.Object) (names []string) {
+	d, ok := object.(*appsv1.Deployment)
+	if !ok {
+		return nil
+	}
+	for secret, key := range gateway.Mounts(d) {
+		names = append(names, secret, gateway.RecordName(secret, cmp.Or(key, registration.DefaultKey)))
+	}
+	return names
+}
+
+// usingDeployment finds the FlexRegistrations whose gateway a Deployment belongs to, or whose Secret it mounts.
 func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) []reconcile.Request {
-	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
-		if target := fr.Spec.TargetRef; target != nil && target.Name == object.GetName() {
-			return true
+	found := r.indexed(ctx, object.GetNamespace(), deploymentIndex, object.GetName())
+	if d, ok := object.(*appsv1.Deployment); ok {
+		for secret := range gateway.Mounts(d) {
+			found = append(found, r.naming(ctx, object.GetNamespace(), secret)...)
 		}
-		if g == nil {
-			return false
-		}
-		for i := range g.Deployments {
-			if g.Deployments[i].Name == object.GetName() {
-				return true
-			}
-		}
-		if slices.Contains(g.Others, object.GetName()) {
-			return true
-		}
-		// It may have stopped mounting the Secret, or be gone.
-		return fr.Status.Rollout != nil && slices.Contains(fr.Status.Rollout.Deployments, object.GetName())
-	})
+	}
+	return found
 }
 
 // usingSecret finds the FlexRegistrations whose registration, credentials or record a Secret holds.
@@ -159,31 +202,30 @@ func (r *Reconciler) usingSecret(ctx context.Context, object client.Object) []re
 	if renewing(object) != "" {
 		return r.renewingPod(ctx, object)
 	}
-	return r.using(ctx, object.GetNamespace(), func(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) bool {
-		name := object.GetName()
-		publication := fr.Spec.Publish.SecretRef
-		return fr.Spec.CredentialsRef.Name == name || publication != nil && publication.Name == name || g != nil && (g.SecretName == name || gateway.RecordName(g.SecretName, g.Key) == name)
-	})
+	return r.naming(ctx, object.GetNamespace(), object.GetName())
 }
 
-// using lists the FlexRegistrations of a namespace for which concerns answers true. The gateway is nil where it
-// can't be found.
-func (r *Reconciler) using(ctx context.Context, namespace string, concerns func(*v1alpha1.FlexRegistration, *gateway.Gateway) bool) []reconcile.Request {
-	var all v1alpha1.FlexRegistrationList
-	if err := r.Client.List(ctx, &all, client.InNamespace(namespace)); err != nil {
-		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that a change concerns", "namespace", namespace)
-		return nil
+// naming finds the FlexRegistrations that a Secret concerns, by its name or because their Deployment mounts it.
+func (r *Reconciler) naming(ctx context.Context, namespace, secret string) []reconcile.Request {
+	found := r.indexed(ctx, namespace, secretIndex, secret)
+	var mounting appsv1.DeploymentList
+	if err := r.Client.List(ctx, &mounting, client.InNamespace(namespace), client.MatchingFields{mountIndex: secret}, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "listing the Deployments that mount a Secret", "secret", secret, "namespace", namespace)
 	}
-	var found []reconcile.Request
+	for i := range mounting.Items {
+		found = append(found, r.indexed(ctx, namespace, deploymentIndex, mounting.Items[i].Name)...)
+	}
+	return found
+}
+
+// indexed lists the FlexRegistrations of a namespace that an index finds.
+func (r *Reconciler) indexed(ctx context.Context, namespace, index, name string) (found []reconcile.Request) {
+	var all v1alpha1.FlexRegistrationList
+	if err := r.Client.List(ctx, &all, client.InNamespace(namespace), client.MatchingFields{index: name}, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that a change concerns", "namespace", namespace, index, name)
+	}
 	for i := range all.Items {
-		fr := &all.Items[i]
-		g, _, err := gateway.Discover(ctx, r.Client, fr)
-		if err != nil {
-			log.FromContext(ctx).Error(err, "finding the gateway that a change concerns", "flexRegistration", fr.Name, "namespace", namespace)
-		}
-		if concerns(fr, g) {
-			found = append(found, requestFor(fr))
-		}
+		found = append(found, requestFor(&all.Items[i]))
 	}
 	return found
 }

@@ -7,6 +7,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
 // A Secret's annotations may hold its content (kubectl's last-applied-configuration).
@@ -51,4 +55,27 @@ func TestCacheKeepsOfForeignDeploymentsThatTheyMountNoSecret(t *testing.T) {
 	kept := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d"}}
 	kept.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "registration"}}
 	g.Expect(slimDeployment(deployment(corev1.VolumeSource{}))).To(Equal(kept))
+}
+
+func TestIndexesFindWhatAChangeConcerns(t *testing.T) {
+	g := NewWithT(t)
+	fr := &v1alpha1.FlexRegistration{Spec: v1alpha1.FlexRegistrationSpec{
+		TargetRef:      &v1alpha1.TargetReference{Name: "target"},
+		CredentialsRef: v1alpha1.LocalReference{Name: "credentials"},
+		SecretRef:      &v1alpha1.SecretKeyReference{Name: "named"},
+	}}
+	fr.Status.SecretRef = &v1alpha1.SecretKeyReference{Name: "found", Key: "key"}
+	fr.Status.Rollout = &v1alpha1.RolloutStatus{Deployments: []string{"rolled"}}
+	g.Expect(indexSecrets(fr)).To(ConsistOf("credentials", "named", gateway.RecordName("named", registration.DefaultKey), "found", gateway.RecordName("found", "key")))
+	g.Expect(indexDeployments(fr)).To(ConsistOf("target", "rolled"))
+
+	d := &appsv1.Deployment{}
+	d.Spec.Template.Spec.Volumes = []corev1.Volume{
+		{VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "whole"}}},
+		{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{}}, {Secret: &corev1.SecretProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: "part"}, Items: []corev1.KeyToPath{{Key: "key", Path: registration.DefaultKey}},
+		}}}}}},
+		{VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+	}
+	g.Expect(indexMounts(d)).To(ConsistOf("whole", gateway.RecordName("whole", registration.DefaultKey), "part", gateway.RecordName("part", "key")))
 }

@@ -160,6 +160,27 @@ func secretName(v corev1.Volume) string {
 	return name
 }
 
+// Mounts are the Secrets that the volumes of a Deployment are made from, and for each which of its keys becomes the file
+// registration.yaml: "" where the volume doesn't map keys.
+func Mounts(d *appsv1.Deployment) map[string]string {
+	mounts := map[string]string{}
+	volumes := d.Spec.Template.Spec.Volumes
+	add := func(secret string) { mounts[secret], _ = mountedKey(volumes, secret) }
+	for _, v := range volumes {
+		if v.Secret != nil {
+			add(v.Secret.SecretName)
+		}
+		if v.Projected != nil {
+			for _, source := range v.Projected.Sources {
+				if source.Secret != nil {
+					add(source.Secret.Name)
+				}
+			}
+		}
+	}
+	return mounts
+}
+
 // mountedKey says whether one of the volumes is made from the Secret, and which of its keys becomes the file
 // registration.yaml: "" where the volume doesn't map keys.
 func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool) {
