@@ -46,6 +46,7 @@ type Organization struct {
 	faults       []*Fault
 	requests     []Call
 	changes      []string
+	onlyOnes     []string
 }
 
 type app struct {
@@ -165,6 +166,13 @@ func (o *Organization) Changes() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.changes)
+}
+
+// OnlyOnes are the certificates that somebody has tried to delete, although there was no other that API Experience Hub could use.
+func (o *Organization) OnlyOnes() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.onlyOnes)
 }
 
 // Requests are the calls that have arrived.

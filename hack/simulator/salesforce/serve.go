@@ -210,6 +210,11 @@ func (o *Organization) remove(kind, name string) (code, message string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := o.find(name)
+	if i >= 0 && !slices.ContainsFunc(o.certificates, func(c Certificate) bool {
+		return c.Name == "Anypoint" && c.ID != o.certificates[i].ID && c.NotAfter.After(o.clock.Now())
+	}) {
+		o.onlyOnes = append(o.onlyOnes, name)
+	}
 	switch {
 	case kind != "Certificate" || i < 0:
 		return "INVALID_CROSS_REFERENCE_KEY", "no " + kind + " named " + name + " found"
