@@ -146,7 +146,8 @@ func (a *Account) once(ctx context.Context, r Request) *Error {
 func (a *Account) send(ctx context.Context, r Request) (status int, header http.Header, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.Client.RequestTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, r.method(), a.Base+r.Path, bytes.NewReader(r.Body)) //nolint:gosec // Who makes an Account checks the host, and who makes a Request the path.
+	// Who makes an Account checks the host, and who makes a Request the path.
+	request, err := http.NewRequestWithContext(ctx, r.method(), a.Base+r.Path, bytes.NewReader(r.Body))
 	if err != nil {
 		return 0, nil, nil, err
 	}
@@ -160,7 +161,7 @@ func (a *Account) send(ctx context.Context, r Request) (status int, header http.
 	if r.token != "" {
 		request.Header.Set("Authorization", "Bearer "+r.token)
 	}
-	response, err := a.Client.http.Do(request) //nolint:gosec // as above
+	response, err := a.Client.http.Do(request)
 	var withURL *url.Error
 	if errors.As(err, &withURL) {
 		err = withURL.Err

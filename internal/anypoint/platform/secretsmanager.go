@@ -69,7 +69,7 @@ func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind
 		return notAfter, false, q.Invalid("the secret group's id is not one")
 	}
 	path += "/" + id + "/" + string(kind)
-	if q, err = a.secrets(ctx, in, "listing what is in the secret group", path, &secrets); err != nil {
+	if _, err = a.secrets(ctx, in, "listing what is in the secret group", path, &secrets); err != nil {
 		return notAfter, false, err
 	}
 	for _, s := range secrets {
