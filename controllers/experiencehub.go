@@ -52,7 +52,7 @@ type ConnectionReconciler struct {
 const (
 	// awaiting is how often a login is looked for.
 	awaiting = time.Hour
-	// soonest is when a service is asked again that did not answer. The longer that lasts, the later.
+	// soonest is when a service is asked again of which nothing could be found out. The longer that lasts, the later.
 	soonest = 10 * time.Minute
 	// maxChanges bounds the changes of one reconcile. A rotation has two, and a login between them.
 	maxChanges = 10
@@ -165,8 +165,10 @@ func (r *ConnectionReconciler) next(c *v1alpha1.ExperienceHubConnection, o *conn
 	if d.Awaited {
 		after = min(after, awaiting)
 	}
-	if reconciling := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReconciling); reconciling != nil {
-		after = min(after, max(soonest, now.Sub(reconciling.LastTransitionTime.Time)/4, o.retryAfter))
+	for _, kind := range []string{v1alpha1.ConditionAnypointCertificateValid, v1alpha1.ConditionSalesforceCertificateValid} {
+		if unknown := meta.FindStatusCondition(c.Status.Conditions, kind); unknown != nil && unknown.Status == metav1.ConditionUnknown {
+			after = min(after, max(soonest, now.Sub(unknown.LastTransitionTime.Time)/4, o.retryAfter))
+		}
 	}
 	if !d.Next.IsZero() && d.Next.Sub(now) < after {
 		after = d.Next.Sub(now)

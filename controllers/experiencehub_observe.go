@@ -141,7 +141,9 @@ func (o *connection) problem(err error) *experiencehub.Problem {
 	if !errors.As(err, &e) {
 		return &experiencehub.Problem{Reason: v1alpha1.ReasonInterrupted, Message: err.Error()}
 	}
-	o.retryAfter = max(o.retryAfter, e.RetryAfter)
+	if !lasting[e.Class] {
+		o.retryAfter = max(o.retryAfter, e.RetryAfter)
+	}
 	return &experiencehub.Problem{Reason: string(e.Class), Message: err.Error(), Lasting: lasting[e.Class]}
 }
 

@@ -55,7 +55,7 @@ func (a *Anypoint) look(before time.Duration, now time.Time) side {
 			action: action{reason: v1alpha1.ReasonReconnectAfterExpiry, message: fmt.Sprintf("%s in Secrets Manager expires at %s, and no API renews it: plan for an administrator to %s right after that, "+
 				"and to reconnect where it shows a connection error, which makes a new one", a.Which, stamp(c.NotAfter), login)}}
 	default:
-		return side{status: metav1.ConditionTrue, reason: v1alpha1.ReasonValid, message: "valid until " + stamp(c.NotAfter)}
+		return side{status: metav1.ConditionTrue, reason: v1alpha1.ReasonValid, message: fmt.Sprintf("%s in Secrets Manager is valid until %s", a.Which, stamp(c.NotAfter))}
 	}
 }
 

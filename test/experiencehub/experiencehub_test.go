@@ -3,7 +3,6 @@ package experiencehub
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	simulated "github.com/flexops/flex-registration-operator/hack/simulator/salesforce"
-	"github.com/flexops/flex-registration-operator/test/operator"
 )
 
 const (
@@ -28,7 +26,7 @@ func TestExperienceHubConnections(t *testing.T) {
 	s := start(t)
 	for name, test := range map[string]func(*testing.T, *suite){
 		"Assist": testAssist, "Notify": testNotify, "InUse": testInUse, "Label": testLabel, "Suspend": testSuspend, "Problems": testProblems,
-		"Anypoint": testAnypointExpires, "Rest": testRest, "Validation": testValidation, "Broken": testBroken,
+		"Anypoint": testAnypointExpires, "Rest": testRest, "ObserveOnly": testObserveOnly, "Validation": testValidation, "Broken": testBroken,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -145,6 +143,19 @@ func testSuspend(t *testing.T, s *suite) {
 	c.says(required, "True LoginRequired")
 }
 
+func testObserveOnly(t *testing.T, s *suite) {
+	c := s.scene(t)
+	c.certificate(20 * day)
+	c.options.ObserveOnly = true
+	c.create(c.connection())
+	c.run()
+	c.says(required, "True RotateByHand")
+	c.Expect(c.org.Changes()).To(BeEmpty())
+	var told eventsv1.EventList
+	c.Expect(s.admin.List(t.Context(), &told, client.InNamespace(c.namespace))).To(Succeed())
+	c.Expect(told.Items).To(BeEmpty())
+}
+
 func testProblems(t *testing.T, s *suite) {
 	c := s.scene(t)
 	c.certificate(fresh)
@@ -167,6 +178,16 @@ func testProblems(t *testing.T, s *suite) {
 	later.Data["client-secret"] = good
 	c.Expect(s.admin.Update(t.Context(), later)).To(Succeed())
 	c.says(ready, "True Watching")
+
+	// Also while something else is wrong that does not pass.
+	c.anypoint.SetSecret("hub-group", "certificates", "aeh", c.began.Add(-time.Hour))
+	c.org.Inject(simulated.Fault{Call: simulated.CallQuery, Kind: simulated.Garbage})
+	c.ask()
+	c.says(v1alpha1.ConditionSalesforceCertificateValid, "Unknown AnswerInvalid")
+	c.says(ready, "False CertificateExpired")
+	c.clock.Step(11 * time.Minute)
+	c.says(v1alpha1.ConditionSalesforceCertificateValid, "True Valid")
+	c.anypoint.SetSecret("hub-group", "certificates", "aeh", c.began.Add(fresh))
 
 	c.org.Inject(simulated.Fault{Call: simulated.CallQuery, Kind: simulated.Garbage})
 	c.ask()
@@ -251,5 +272,4 @@ func testValidation(t *testing.T, s *suite) {
 		connection.Spec.Salesforce.InstanceURL = "https://example--test.sandbox.my.salesforce.com"
 		c.create(connection)
 	}
-	c.Expect(strings.Contains(operator.CredentialsName, " ")).To(BeFalse())
 }
