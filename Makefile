@@ -28,7 +28,7 @@ MODULES := . hack/controlplane hack/helm/v3 hack/helm/v4 hack/prometheus hack/pr
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value]" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: plugin ## Build bin/manager and bin/kubectl-flexreg
@@ -58,6 +58,10 @@ ifeq ($(NODE),real)
 else
 	@KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)" go run ./hack/demo $(if $(KEEP),--keep)
 endif
+
+.PHONY: demo-experience-hub
+demo-experience-hub: controlplane ## Show how a certificate between API Experience Hub and Salesforce is rotated
+	@KUBEBUILDER_ASSETS="$$(hack/controlplane/build.sh)" go run ./hack/demo --story=experience-hub
 
 .PHONY: controlplane
 controlplane: ## Build the local control plane, once (ten minutes on two cores), and print where it is

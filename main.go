@@ -44,6 +44,7 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/metrics"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
+	"github.com/flexops/flex-registration-operator/internal/salesforce"
 )
 
 // version and commit are set by the linker.
@@ -73,6 +74,7 @@ const (
 
 type options struct {
 	anypointHosts           []string
+	salesforceHosts         []string
 	renewer                 string
 	flexctl                 string
 	jobs                    job.Config
@@ -119,6 +121,8 @@ func flags(o *options) *pflag.FlagSet {
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
 	f.DurationVar(&o.checkInterval, "check-interval", 24*time.Hour, "How often it is checked, beside when something changes, whether Anypoint accepts the credentials, whether a renewal would go through, and what the replicas run with: from 1h, or 0 for never.")
 	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked over HTTP.")
+	f.StringSliceVar(&o.salesforceHosts, "salesforce-hosts", []string{"*.my.salesforce.com"},
+		"Hosts of Salesforce organizations that credentials of ExperienceHubConnections may be sent to: host, host:port, or *.DOMAIN.")
 	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
 	renewer := renewerExec
 	if inCluster {
@@ -255,6 +259,9 @@ func run(arguments []string) error {
 	}
 	if err := errors.Join(ctrlmetrics.Registry.Register(metrics.Collector{Cache: mgr.GetCache()}), ctrlmetrics.Registry.Register(activity)); err != nil {
 		return fmt.Errorf("setting up metrics: %w", err)
+	}
+	if err := o.watchConnections(mgr, reconciler.Platform); err != nil {
+		return fmt.Errorf("setting up the controller of ExperienceHubConnections: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
@@ -433,4 +440,35 @@ func inPod(arguments []string) error {
 		return err
 	}
 	return job.RehearseHandoff(ctrl.SetupSignalHandler(), config, *secret)
+}
+
+// watchConnections adds the controller of ExperienceHubConnections, where the cluster has such when the operator starts: who has
+// no API Experience Hub leaves their CRD away.
+func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) error {
+	var ca []byte
+	var err error
+	if o.anypointCA != "" {
+		if ca, err = os.ReadFile(o.anypointCA); err != nil {
+			return fmt.Errorf("--anypoint-ca: %w", err)
+		}
+	}
+	asked, err := salesforce.New(salesforce.Options{Hosts: o.salesforceHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}})
+	if err != nil {
+		return fmt.Errorf("--salesforce-hosts: %w", err)
+	}
+	_, err = mgr.GetRESTMapper().RESTMapping(v1alpha1.GroupVersion.WithKind("ExperienceHubConnection").GroupKind(), v1alpha1.GroupVersion.Version)
+	switch {
+	case meta.IsNoMatchError(err) || o.checkInterval == 0:
+		ctrl.Log.Info("not watching ExperienceHubConnections: the cluster had none when the operator was started, or --check-interval is 0")
+		return nil
+	case err != nil:
+		return fmt.Errorf("finding out whether the cluster has them: %w", err)
+	}
+	if err := ctrlmetrics.Registry.Register(metrics.ConnectionCollector{Cache: mgr.GetCache()}); err != nil {
+		return fmt.Errorf("setting up metrics: %w", err)
+	}
+	return (&controllers.ConnectionReconciler{
+		Client: mgr.GetClient(), Cache: mgr.GetCache(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("flex-registration-operator"),
+		Clock: clock.RealClock{}, Anypoint: anypoint, Salesforce: asked, CheckInterval: o.checkInterval, ObserveOnly: o.observeOnly,
+	}).SetupWithManager(mgr)
 }

@@ -1,4 +1,4 @@
-// Package v1alpha1 is the API of the operator: the FlexRegistration resource.
+// Package v1alpha1 is the API of the operator: the resources FlexRegistration and ExperienceHubConnection.
 //
 // +kubebuilder:object:generate=true
 // +groupName=gateway.flexops.dev
@@ -15,7 +15,7 @@ var GroupVersion = schema.GroupVersion{Group: "gateway.flexops.dev", Version: "v
 
 // AddToScheme registers the types in this package.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &FlexRegistration{}, &FlexRegistrationList{})
+	scheme.AddKnownTypes(GroupVersion, &FlexRegistration{}, &FlexRegistrationList{}, &ExperienceHubConnection{}, &ExperienceHubConnectionList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

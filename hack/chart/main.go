@@ -17,6 +17,7 @@ const chart = "charts/flex-registration-operator"
 // copies are files of the chart, and where they come from.
 var copies = map[string]string{
 	"crd.yaml":                  "config/crd/bases/gateway.flexops.dev_flexregistrations.yaml",
+	"crd-experience-hub.yaml":   "config/crd/bases/gateway.flexops.dev_experiencehubconnections.yaml",
 	"rbac/role.yaml":            "config/rbac/role.yaml",
 	"rbac/handoff.yaml":         "config/rbac/handoff/role.yaml",
 	"rbac/observe-only.yaml":    "config/rbac/observe-only/role.yaml",

@@ -28,8 +28,15 @@ const (
 	nodeReal      = "real"
 )
 
+// What --story can be.
+const (
+	storyRenewal       = "renewal"
+	storyExperienceHub = "experience-hub"
+)
+
 func main() {
 	node := pflag.String("node", nodeSimulated, "what the gateway's pods run on: simulated or real")
+	about := pflag.String("story", storyRenewal, "what is told: renewal, or experience-hub on the simulated node")
 	keep := pflag.Bool("keep", false, "leave everything running at the end, to look around, until Ctrl-C")
 	timeout := pflag.Duration("timeout", 3*time.Minute, "how long the renewal may take once everything is up")
 	pflag.Parse()
@@ -42,8 +49,10 @@ func main() {
 
 	var err error
 	switch {
+	case *about != storyRenewal && (*about != storyExperienceHub || *node != nodeSimulated || *keep):
+		err = fmt.Errorf("--story=%s: write %s, or %s without --node and --keep", *about, storyRenewal, storyExperienceHub)
 	case *node == nodeSimulated:
-		err = runSimulated(ctx, *keep, *timeout)
+		err = runSimulated(ctx, *about, *keep, *timeout)
 	case *node == nodeReal && *keep:
 		err = errors.New("--keep is for the simulated node: a real one has a network of its own, where nobody can look around")
 	case *node == nodeReal:
@@ -58,7 +67,7 @@ func main() {
 }
 
 // runSimulated brings everything up, tells the story, and leaves nothing behind but the logs of a failure.
-func runSimulated(ctx context.Context, keep bool, timeout time.Duration) (err error) {
+func runSimulated(ctx context.Context, about string, keep bool, timeout time.Duration) (err error) {
 	w, err := newSimulated()
 	if err != nil {
 		return err
@@ -75,13 +84,17 @@ func runSimulated(ctx context.Context, keep bool, timeout time.Duration) (err er
 	}()
 	began := time.Now()
 	heading("Starting")
-	if err := w.bringUp(ctx); err != nil {
+	parts, story, end := w.parts(), w.story, "Renewed and rolled out: the certificate is new, every pod was replaced after it, Ready is True"
+	if about == storyExperienceHub {
+		parts, story, end = w.hubParts(), w.hubStory, "Rotated: Salesforce has the new certificate and only that, Ready is True"
+	}
+	if err := bringUp(ctx, parts...); err != nil {
 		return because(ctx, err)
 	}
 	// The operator may end while it is needed.
 	ctx = w.operator.lifetime(ctx)
-	if err = because(ctx, w.story(ctx, timeout)); err == nil {
-		heading("Renewed and rolled out: the certificate is new, every pod was replaced after it, Ready is True (%.0fs)", time.Since(began).Seconds())
+	if err = because(ctx, story(ctx, timeout)); err == nil {
+		heading("%s (%.0fs)", end, time.Since(began).Seconds())
 	}
 	if keep && ctx.Err() == nil {
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
+	"github.com/flexops/flex-registration-operator/hack/simulator/salesforce"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/operator"
 )
@@ -34,6 +35,9 @@ type simulated struct {
 	platform *simulator.Platform
 	gateway  simulator.Gateway
 	operator *process
+	// organization is Salesforce's, and arguments are the operator's, where the story is about API Experience Hub.
+	organization *salesforce.Organization
+	arguments    []string
 
 	undo []func() error
 }
@@ -52,15 +56,15 @@ func newSimulated() (*simulated, error) {
 
 func (w *simulated) log(program string) string { return filepath.Join(w.logs, program+".log") }
 
-// bringUp starts one part after the other.
-func (w *simulated) bringUp(ctx context.Context) error {
-	return bringUp(ctx,
-		part{"a Kubernetes control plane, with one simulated node", w.startCluster},
-		part{"a simulated Anypoint Platform, and its flexctl", w.startPlatform},
-		part{"the operator, with the rights that config/rbac gives it", w.startOperator},
-		part{"kubectl's plugin", w.buildPlugin},
-		part{"a gateway of three replicas", w.startGateway},
-	)
+// parts are what a renewal takes.
+func (w *simulated) parts() []part {
+	return []part{
+		{"a Kubernetes control plane, with one simulated node", w.startCluster},
+		{"a simulated Anypoint Platform, and its flexctl", w.startPlatform},
+		{"the operator, with the rights that config/rbac gives it", w.startOperator},
+		{"kubectl's plugin", w.buildPlugin},
+		{"a gateway of three replicas", w.startGateway},
+	}
 }
 
 // tearDown ends in reverse order what was started.
@@ -120,10 +124,10 @@ func (w *simulated) startOperator(ctx context.Context) error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the operator has its own descriptor
-	command := exec.Command(filepath.Join(w.dir, "manager"),
+	command := exec.Command(filepath.Join(w.dir, "manager"), append(w.arguments,
 		"--flexctl="+filepath.Join(w.dir, "flexctl"), "--anypoint-hosts="+w.platform.Host(),
 		"--leader-elect", "--leader-election-namespace="+operatorNamespace,
-		"--metrics-bind-address=0", "--health-probe-bind-address=0")
+		"--metrics-bind-address=0", "--health-probe-bind-address=0")...)
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + w.dir, "KUBECONFIG=" + kubeconfig, "SSL_CERT_FILE=" + w.caFile()}
 	command.Stdout, command.Stderr = log, log
 	if w.operator, err = startProcess(command); err != nil {

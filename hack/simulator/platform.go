@@ -61,6 +61,8 @@ type Platform struct {
 	faults   []*Fault
 	limit    int
 	windows  map[Call]*window
+
+	secretGroups map[string]*secretGroup // by name
 }
 
 // Start starts a platform. Close ends it.
@@ -105,6 +107,7 @@ func Start(options Options) (*Platform, error) {
 		tokens:       map[string]*account{},
 		limit:        unlimited,
 		windows:      map[Call]*window{},
+		secretGroups: map[string]*secretGroup{},
 	}
 	p.server = &http.Server{
 		Handler: p.routes(),

@@ -76,6 +76,7 @@ func problem(status int, message string) answer {
 
 func (p *Platform) routes() http.Handler {
 	const gateways = "GET /standalone/api/v1/organizations/{org}/environments/{env}/gateways"
+	const secretGroups = "/secrets-manager/api/v1/organizations/{org}/environments/{env}/secretGroups"
 	mux := http.NewServeMux()
 	handle := func(pattern string, call Call, h func(*exchange) answer) {
 		mux.Handle(pattern, p.serve(call, h))
@@ -87,6 +88,8 @@ func (p *Platform) routes() http.Handler {
 	handle(gateways, CallGateways, p.listGateways)
 	handle(gateways+"/{id}", CallGateway, p.getGateway)
 	handle(gateways+"/{id}/replicas", CallReplicas, p.listReplicas)
+	handle("GET "+secretGroups, CallSecrets, p.listSecretGroups)
+	handle("GET "+secretGroups+"/{group}/{kind}", CallSecrets, p.listSecrets)
 	handle("POST "+registerPath, CallRegister, p.register)
 	handle("POST "+renewPath, CallRenew, p.renew)
 	handle("GET "+agentPath, CallAgent, p.agent)

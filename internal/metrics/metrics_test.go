@@ -54,7 +54,9 @@ func registry(t *testing.T, a *Activity, objects ...client.Object) *prometheus.R
 	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	r := prometheus.NewPedanticRegistry()
-	g.Expect(r.Register(Collector{Cache: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()})).To(Succeed())
+	cache := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	g.Expect(r.Register(Collector{Cache: cache})).To(Succeed())
+	g.Expect(r.Register(ConnectionCollector{Cache: cache})).To(Succeed())
 	g.Expect(r.Register(a)).To(Succeed())
 	return r
 }
@@ -171,7 +173,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	g := NewWithT(t)
 	a := NewActivity()
 	a.Requested("token", 200)
-	families, err := registry(t, a, full(), unmanagedDeployment()).Gather()
+	families, err := registry(t, a, full(), unmanagedDeployment(), connection()).Gather()
 	g.Expect(err).NotTo(HaveOccurred())
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -183,7 +185,7 @@ func TestDocumentation(t *testing.T) {
 	g := NewWithT(t)
 	a := NewActivity()
 	a.Requested("token", 200)
-	families, err := registry(t, a, full(), unmanagedDeployment()).Gather()
+	families, err := registry(t, a, full(), unmanagedDeployment(), connection()).Gather()
 	g.Expect(err).NotTo(HaveOccurred())
 	var exist []string
 	for _, f := range families {
@@ -196,6 +198,7 @@ func TestDocumentation(t *testing.T) {
 	// All that is described was there to be seen.
 	descriptions := make(chan *prometheus.Desc, 100)
 	Collector{}.Describe(descriptions)
+	ConnectionCollector{}.Describe(descriptions)
 	a.Describe(descriptions)
 	g.Expect(exist).To(HaveLen(len(descriptions)))
 

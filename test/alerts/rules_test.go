@@ -55,7 +55,7 @@ func TestEachAlertHasARunbook(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	documented := map[string]string{}
 	for _, section := range strings.Split(string(page), "\n## ") {
-		if title, text, _ := strings.Cut(section, "\n"); strings.HasPrefix(title, "FlexRegistration") {
+		if title, text, _ := strings.Cut(section, "\n"); strings.HasPrefix(title, "FlexRegistration") || strings.HasPrefix(title, "ExperienceHubConnection") {
 			documented[title] = text
 		}
 	}
@@ -82,7 +82,7 @@ func TestExpressionsNameWhatThereIs(t *testing.T) {
 	for _, r := range readRules(t).Groups[0].Rules {
 		used += "\n" + r.Expr
 	}
-	names := regexp.MustCompile(`\bflex(registration|_gateway)_\w+`).FindAllString(used, -1)
+	names := regexp.MustCompile(`\b(flex(registration|_gateway)|experiencehubconnection)_\w+`).FindAllString(used, -1)
 	g.Expect(len(names)).To(BeNumerically(">", 20))
 	for _, name := range names {
 		g.Expect(string(page)).To(ContainSubstring("| `"+strings.TrimSuffix(name, "_bucket")+"` |"), name)

@@ -21,8 +21,8 @@ const installed = "flex-registration-operator"
 // annotations that tell releases apart, and the namespace, which Helm's user makes.
 func TestChartIsConfig(t *testing.T) {
 	for overlay, values := range map[string][]string{
-		"default":      {"--set=scope=cluster"},
-		"observe-only": {"--set=scope=cluster,observeOnly=true"},
+		"default":      {"--set=scope=cluster,experienceHub.enabled=true"},
+		"observe-only": {"--set=scope=cluster,observeOnly=true,experienceHub.enabled=true"},
 	} {
 		t.Run(overlay, func(t *testing.T) {
 			g := NewWithT(t)

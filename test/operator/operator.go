@@ -30,6 +30,7 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/registration"
+	"github.com/flexops/flex-registration-operator/internal/salesforce"
 )
 
 // Options say how the operator runs.
@@ -48,6 +49,8 @@ type Options struct {
 	MaxConcurrent int
 	// Platform, where set, is asked once a day whether credentials work, and what replicas run with; without, nothing is checked or rehearsed.
 	Platform *platform.Client
+	// Salesforce, where set, has the operator watch ExperienceHubConnections too; it takes Platform.
+	Salesforce *salesforce.Client
 	// Namespace, where set, is the only one that the operator watches.
 	Namespace string
 	// Log receives what the operator logs.
@@ -134,6 +137,14 @@ func Start(o Options) (*Operator, error) {
 		Platform: o.Platform, CheckInterval: 24 * time.Hour,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
+	}
+	if o.Salesforce != nil {
+		if err := (&controllers.ConnectionReconciler{
+			Client: mgr.GetClient(), Cache: mgr.GetCache(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("flex-registration-operator"),
+			Clock: o.Clock, Anypoint: o.Platform, Salesforce: o.Salesforce, CheckInterval: 24 * time.Hour, ObserveOnly: o.ObserveOnly,
+		}).SetupWithManager(mgr); err != nil {
+			return nil, fmt.Errorf("setting up the controller of ExperienceHubConnections: %w", err)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	op.cancel = cancel

@@ -10,7 +10,9 @@ those in config/rbac. "only" is a namespace whose Secrets are named, for scope s
   {{- range .resources -}}
     {{- $one := dict "apiGroups" $rule.apiGroups "resources" (list .) "verbs" $rule.verbs -}}
     {{- $core := has "" $rule.apiGroups -}}
-    {{- if and (not $jobs) (or (has . (list "jobs" "serviceaccounts" "resourcequotas")) (and $core (eq . "events"))) -}}
+    {{- if and (not $.root.Values.experienceHub.enabled) (hasPrefix "experiencehubconnections" .) }}
+      {{- /* Only who watches connections of API Experience Hub needs these. */ -}}
+    {{- else if and (not $jobs) (or (has . (list "jobs" "serviceaccounts" "resourcequotas")) (and $core (eq . "events"))) -}}
       {{- /* Only renewals in Jobs need these, */ -}}
     {{- else if and (not $jobs) (eq . "pods") -}}
       {{- /* and watch pods; those of gateways are listed. */ -}}

@@ -9,9 +9,13 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 const (
+	// service is what errors call it.
+	service = "Anypoint"
 	// pageSize is the largest that the platform takes.
 	pageSize = 100
 	// maxPages bounds a listing: 5000 gateways or replicas.
@@ -80,9 +84,9 @@ func (r Replica) identity() string { return r.ID }
 
 // Organization tells whose the credentials are. Every error of this and of the other calls is an *Error.
 func (a *Account) Organization(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
 	defer cancel()
-	q := question{doing: "asking whose the credentials are", endpoint: "me", path: "/accounts/api/me"}
+	q := ask("asking whose the credentials are", "me", "/accounts/api/me")
 	var me struct {
 		Client struct {
 			Organization string `json:"org_id"` // of a connected app
@@ -98,7 +102,7 @@ func (a *Account) Organization(ctx context.Context) (string, error) {
 	}
 	id := cmp.Or(me.Client.Organization, me.User.Organization.ID)
 	if id == "" {
-		return "", q.invalid("it names no organization")
+		return "", q.Invalid("it names no organization")
 	}
 	return id, nil
 }
@@ -114,7 +118,7 @@ func (a *Account) Gateways(ctx context.Context, in Environment) ([]Gateway, erro
 
 // Gateway tells of one gateway, also of one that was deleted, whose state then is Deleted.
 func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gateway, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
 	defer cancel()
 	q, err := in.ask("asking for the gateway", "gateway", id)
 	if err != nil {
@@ -125,7 +129,7 @@ func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gatew
 		return Gateway{}, err
 	}
 	if g.ID == "" {
-		return Gateway{}, q.invalid("the gateway has no id")
+		return Gateway{}, q.Invalid("the gateway has no id")
 	}
 	return g, nil
 }
@@ -137,7 +141,7 @@ func (a *Account) Replicas(ctx context.Context, in Environment, gatewayID string
 	if err != nil {
 		return nil, err
 	}
-	q.path += "/replicas"
+	q.Path += "/replicas"
 	filter := url.Values{}
 	if status != "" {
 		filter.Set("status", string(status))
@@ -150,29 +154,30 @@ var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
 
 // ask makes a question about the environment's gateways or, where an id is given, about one.
 func (in Environment) ask(doing, endpoint, id string) (question, error) {
-	q := question{doing: doing, endpoint: endpoint, environment: in, gateway: endpoint != "gateways"}
+	q := ask(doing, endpoint, "")
+	q.environment, q.gateway = in, endpoint != "gateways"
 	switch {
 	case !plainID.MatchString(in.OrganizationID) || !plainID.MatchString(in.ID):
-		return q, q.fail(EnvironmentNotFound, "the id of the organization or of the environment is not one: correct it")
+		return q, q.Fail(EnvironmentNotFound, "the id of the organization or of the environment is not one: correct it")
 	case q.gateway && !plainID.MatchString(id):
-		return q, q.fail(GatewayNotFound, "the gateway's id is not one: correct the registration's agentId")
+		return q, q.Fail(GatewayNotFound, "the gateway's id is not one: correct the registration's agentId")
 	}
-	q.path = fmt.Sprintf("/standalone/api/v1/organizations/%s/environments/%s/gateways", in.OrganizationID, in.ID)
+	q.Path = fmt.Sprintf("/standalone/api/v1/organizations/%s/environments/%s/gateways", in.OrganizationID, in.ID)
 	if q.gateway {
-		q.path += "/" + id
+		q.Path += "/" + id
 	}
 	return q, nil
 }
 
 // list gets all pages. The end is a page that isn't full; one past the end is empty.
 func list[T interface{ identity() string }](ctx context.Context, a *Account, q question, query url.Values) ([]T, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
 	defer cancel()
 	query.Set("pageSize", strconv.Itoa(pageSize))
 	all, places := []T{}, map[string]int{}
 	for number := range maxPages {
 		query.Set("pageNumber", strconv.Itoa(number))
-		q.query = query.Encode()
+		q.Query = query.Encode()
 		var page struct {
 			Content  []T `json:"content"`
 			PageSize int `json:"pageSize"`
@@ -181,12 +186,12 @@ func list[T interface{ identity() string }](ctx context.Context, a *Account, q q
 			return nil, err
 		}
 		if page.Content == nil {
-			return nil, q.invalid("it has no content")
+			return nil, q.Invalid("it has no content")
 		}
 		for _, item := range page.Content {
 			id := item.identity()
 			if id == "" {
-				return nil, q.invalid("something in the list has no id")
+				return nil, q.Invalid("something in the list has no id")
 			}
 			// What comes or goes while we read moves others from page to page: the later word counts.
 			if place, seen := places[id]; seen {
@@ -205,30 +210,29 @@ func list[T interface{ identity() string }](ctx context.Context, a *Account, q q
 			return all, nil
 		}
 	}
-	return nil, q.invalid(fmt.Sprintf("the list has no end within %d pages", maxPages))
+	return nil, q.Invalid(fmt.Sprintf("the list has no end within %d pages", maxPages))
 }
 
-// get asks with a token. One that the platform has taken before and now refuses is fetched anew, once. Where a scope is
-// missing each token is refused; that is found out at most once in a token's life.
+// question is a request about gateways. All of them are safe to repeat: they read, or get one more token.
+type question struct {
+	httpclient.Request
+	environment Environment
+	gateway     bool   // whether it is about one gateway
+	scope       string // what is said where the credentials may not ask it
+}
+
+func ask(doing, endpoint, path string) question {
+	return question{Request: httpclient.Request{Service: service, Doing: doing, Endpoint: endpoint, Path: path}, scope: missingScope}
+}
+
+// get asks with a token.
 func (a *Account) get(ctx context.Context, q question, answer any) error {
-	for again := false; ; again = true {
-		s, err := a.standing(ctx)
-		if err != nil {
-			return err
+	return a.Ask(ctx, func(string) httpclient.Request {
+		r := q.Request
+		if q.environment.ID != "" {
+			r.Header = http.Header{"X-Anypnt-Org-Id": {q.environment.OrganizationID}, "X-Anypnt-Env-Id": {q.environment.ID}}
 		}
-		q.token = s.token()
-		refused := a.ask(ctx, q, answer)
-		switch {
-		case refused == nil:
-			s.accepted.Store(true)
-			return nil
-		case refused.Status != http.StatusUnauthorized:
-			return refused
-		}
-		if _, denied := s.denied.Load(q.path); denied || again || !s.accepted.Load() {
-			s.denied.Store(q.path, true)
-			return refused
-		}
-		a.client.forget(a.key, s)
-	}
+		r.Refused, r.Decode = q.refused, r.JSON(answer)
+		return r
+	})
 }

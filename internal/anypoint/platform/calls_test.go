@@ -150,7 +150,7 @@ func TestAnswersThatCantBeUsed(t *testing.T) {
 		"null as list":         {"gateways", `{"content":null}`},
 		"null in a list":       {"gateways", `{"content":[null]}`},
 		"replica without id":   {"replicas", `{"content":[{"name":"x"}]}`},
-		"huge":                 {"replicas", `{"content":[]` + strings.Repeat(" ", maxAnswer) + `}`},
+		"huge":                 {"replicas", `{"content":[]` + strings.Repeat(" ", 1<<20) + `}`},
 		"nobody":               {"me", `{"client":{}}`},
 		"an organization as 1": {"me", `{"client":{"org_id":1}}`},
 	} {

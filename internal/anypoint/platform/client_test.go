@@ -19,6 +19,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 var quiet = log.New(io.Discard, "", 0)
@@ -27,7 +28,7 @@ func TestAccountChecksTheBaseURL(t *testing.T) {
 	h := newHostile(t, answering(200, "{}"))
 	h.client.hosts = nil
 	for _, allowed := range []string{"anypoint.mulesoft.com", "EU1.anypoint.mulesoft.com:443", "localhost:8443", "[::1]:8443"} {
-		h.client.hosts = append(h.client.hosts, canonical(allowed))
+		h.client.hosts = append(h.client.hosts, httpclient.Canonical(allowed))
 	}
 	for base, want := range map[string]string{
 		"https://anypoint.mulesoft.com":            "https://anypoint.mulesoft.com",
@@ -64,7 +65,7 @@ func TestAccountChecksTheBaseURL(t *testing.T) {
 		a, err := h.client.Account(base, app(t, "id", testSecret))
 		if want != "" {
 			h.Expect(err).NotTo(HaveOccurred(), base)
-			h.Expect(a.base).To(Equal(want), base)
+			h.Expect(a.Base).To(Equal(want), base)
 			continue
 		}
 		h.Expect(failed(t, err).Class).To(Equal(anypoint.HostNotAllowed), base)

@@ -135,8 +135,8 @@ func TestFaultsThatPass(t *testing.T) {
 		b.Expect(err).NotTo(HaveOccurred(), "%s", kind)
 	}
 	for _, wait := range b.clock.waits() {
-		b.Expect(wait).To(BeNumerically("<=", 2*pause))
-		b.Expect(wait).To(BeNumerically(">=", pause/2))
+		b.Expect(wait).To(BeNumerically("<=", 800*time.Millisecond))
+		b.Expect(wait).To(BeNumerically(">=", 200*time.Millisecond))
 	}
 	b.Expect(b.clock.waits()).NotTo(BeEmpty())
 
@@ -160,18 +160,18 @@ func TestSlowAnswers(t *testing.T) {
 	for name, answer := range slow {
 		t.Run(name, func(t *testing.T) {
 			h := newHostile(t, answer)
-			h.client.requestTimeout = 50 * time.Millisecond
+			h.client.RequestTimeout = 50 * time.Millisecond
 			_, err := h.account.Organization(t.Context())
 			h.Expect(failed(t, err).Class).To(Equal(anypoint.PlatformUnavailable))
 			requests, _ := h.seen()
-			h.Expect(requests).To(HaveLen(attempts))
+			h.Expect(requests).To(HaveLen(3))
 
-			h.client.requestTimeout, h.client.callTimeout = time.Minute, 50*time.Millisecond
+			h.client.RequestTimeout, h.client.CallTimeout = time.Minute, 50*time.Millisecond
 			_, err = h.account.Organization(t.Context())
 			h.Expect(failed(t, err).Class).To(Equal(anypoint.PlatformUnavailable))
 			h.Expect(err).To(MatchError(context.DeadlineExceeded))
 
-			h.client.callTimeout = time.Minute
+			h.client.CallTimeout = time.Minute
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
 			_, err = h.account.Organization(ctx)
@@ -259,9 +259,6 @@ func TestSecretsAreInNoError(t *testing.T) {
 								}
 							}
 						}
-					}
-					for _, s := range h.client.standings {
-						h.Expect(fmt.Sprintf("%+v %#v", s, s)).NotTo(ContainSubstring(testToken))
 					}
 				})
 			}

@@ -43,8 +43,8 @@ func (a *Account) Find(ctx context.Context, organization, gatewayID string) (Env
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	id, found := d.environments[gatewayID]
-	if age := a.client.clock.Since(d.listed); age >= directoryLifetime || !found && age >= missLifetime {
-		d.listed = a.client.clock.Now()
+	if age := a.client.Clock.Since(d.listed); age >= directoryLifetime || !found && age >= missLifetime {
+		d.listed = a.client.Clock.Now()
 		d.failure = a.fill(ctx, organization, d)
 		id, found = d.environments[gatewayID]
 	}
@@ -64,8 +64,8 @@ func (a *Account) Find(ctx context.Context, organization, gatewayID string) (Env
 func (a *Account) directory(organization string) *directory {
 	a.client.mu.Lock()
 	defer a.client.mu.Unlock()
-	key := a.key + " " + organization
-	now := a.client.clock.Now()
+	key := a.Key + " " + organization
+	now := a.client.Clock.Now()
 	for other, d := range a.client.directories {
 		if now.Sub(d.asked) >= directoryLifetime {
 			delete(a.client.directories, other)
@@ -113,13 +113,13 @@ func (a *Account) fill(ctx context.Context, organization string, d *directory) e
 //
 // The call is published in MuleSoft's Access Management API.
 func (a *Account) Environments(ctx context.Context, organization string) ([]Environment, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
 	defer cancel()
-	q := question{doing: "listing the environments of the organization", endpoint: "environments"}
+	q := ask("listing the environments of the organization", "environments", "")
 	if !plainID.MatchString(organization) {
-		return nil, q.fail(EnvironmentNotFound, "the id of the organization is not one: correct it")
+		return nil, q.Fail(EnvironmentNotFound, "the id of the organization is not one: correct it")
 	}
-	q.path = "/accounts/api/organizations/" + url.PathEscape(organization) + "/environments"
+	q.Path = "/accounts/api/organizations/" + url.PathEscape(organization) + "/environments"
 	q.environment.OrganizationID = organization
 	var answer struct {
 		Data []struct {
@@ -130,7 +130,7 @@ func (a *Account) Environments(ctx context.Context, organization string) ([]Envi
 		return nil, err
 	}
 	if answer.Data == nil || len(answer.Data) > maxEnvironments {
-		return nil, q.invalid(fmt.Sprintf("it lists no environments, or more than %d", maxEnvironments))
+		return nil, q.Invalid(fmt.Sprintf("it lists no environments, or more than %d", maxEnvironments))
 	}
 	all := make([]Environment, 0, len(answer.Data))
 	for _, e := range answer.Data {

@@ -90,9 +90,9 @@ func TestWhatThePlatformSaysOfWaiting(t *testing.T) {
 			h.Expect(e.Class).To(Equal(c.class))
 			h.Expect(e.RetryAfter).To(Equal(c.wait))
 			if c.wait > 0 { // nothing is sent meanwhile
-				h.clock.Step(c.wait - h.client.patience - time.Second)
+				h.clock.Step(c.wait - h.client.Patience - time.Second)
 				_, err = h.account.Gateways(t.Context(), prod)
-				h.Expect(failed(t, err).RetryAfter).To(Equal(h.client.patience + time.Second))
+				h.Expect(failed(t, err).RetryAfter).To(Equal(h.client.Patience + time.Second))
 				requests, _ = h.seen()
 				h.Expect(requests).To(HaveLen(c.requests))
 			}
@@ -113,7 +113,7 @@ func TestPatienceEnds(t *testing.T) {
 func TestWaitsEndWithTheContext(t *testing.T) {
 	h := newHostile(t, answering(429, "", "Retry-After", "6"))
 	still := testclock.NewFakeClock(noon) // nobody moves it
-	h.client.clock = still
+	h.client.Clock = still
 	ctx, cancel := context.WithCancel(t.Context())
 	var waiting sync.WaitGroup
 	waiting.Go(func() {

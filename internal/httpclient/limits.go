@@ -1,4 +1,4 @@
-package platform
+package httpclient
 
 import (
 	"context"
@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	rateLimit = "Anypoint's rate limit was reached"
-	// window is what the platform's rate limits count in. It is the longest that a reset is waited for.
+	// window is what Anypoint's rate limits count in. It is the longest that a reset is waited for.
 	window = time.Minute
-	// maxRetryAfter bounds what the platform may ask for.
+	// maxRetryAfter bounds what a service may ask for.
 	maxRetryAfter = time.Hour
 )
 
@@ -27,7 +26,7 @@ func limited(status int, header http.Header, body []byte) bool {
 
 // heed keeps what an answer says of when to ask next, and returns that, or 0.
 func (c *Client) heed(limit string, status int, header http.Header, body []byte) (wait time.Duration) {
-	now, refused := c.clock.Now(), limited(status, header, body)
+	now, refused := c.Clock.Now(), limited(status, header, body)
 	reset, err := strconv.ParseInt(header.Get("X-RateLimit-Reset"), 10, 64)
 	if err == nil && (refused || header.Get("X-RateLimit-Remaining") == "0") {
 		wait = min(time.Unix(reset, 0).Sub(now), window)
@@ -64,7 +63,7 @@ func retryAfter(value string, now time.Time) time.Duration {
 func (c *Client) held(limit string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.holds[limit].Sub(c.clock.Now())
+	return c.holds[limit].Sub(c.Clock.Now())
 }
 
 // sleep waits, unless the context is over.
@@ -72,7 +71,7 @@ func (c *Client) sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
-	timer := c.clock.NewTimer(d)
+	timer := c.Clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C():

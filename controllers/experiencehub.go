@@ -1,0 +1,231 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
+	"github.com/flexops/flex-registration-operator/internal/experiencehub"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
+	"github.com/flexops/flex-registration-operator/internal/salesforce"
+)
+
+// ConnectionReconciler watches the certificates that ExperienceHubConnections speak of.
+type ConnectionReconciler struct {
+	// Client reads ExperienceHubConnections from a cache, and writes their status.
+	Client client.Client
+	// Cache has of Secrets the metadata; APIReader reads them, and an ExperienceHubConnection before Salesforce is changed for it.
+	Cache, APIReader client.Reader
+	Recorder         events.EventRecorder
+	Clock            clock.WithTicker
+	Anypoint         *platform.Client
+	Salesforce       *salesforce.Client
+	// CheckInterval is how often both services are asked where nothing happens.
+	CheckInterval time.Duration
+	// ObserveOnly: nothing is changed in Salesforce, whatever the policy, and no Event is told.
+	ObserveOnly bool
+
+	looked sync.Map // keys that this process has looked at: its flags may not be those of the last one
+}
+
+const (
+	// awaiting is how often a login is looked for.
+	awaiting = time.Hour
+	// soonest is when a service is asked again of which nothing could be found out. The longer that lasts, the later.
+	soonest = 10 * time.Minute
+	// maxChanges bounds the changes of one reconcile. A rotation has two, and a login between them.
+	maxChanges = 10
+)
+
+// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=experiencehubconnections,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gateway.flexops.dev,resources=experiencehubconnections/status,verbs=patch
+
+// Reconcile asks both services where that is due, does what can be done, and reports. Everything that decides comes from what
+// they list: nothing is kept.
+func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	c := &v1alpha1.ExperienceHubConnection{}
+	if err := r.Client.Get(ctx, request.NamespacedName, c); err != nil || !c.DeletionTimestamp.IsZero() {
+		r.looked.Delete(request.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	now := r.Clock.Now()
+	_, looked := r.looked.Load(request.NamespacedName)
+	if next := timeOf(c.Status.NextCheckTime); looked && c.Status.ObservedGeneration == c.Generation && now.Before(next) &&
+		c.Annotations[v1alpha1.AnnotationCheck] == c.Status.LastHandledCheck && r.versions(ctx, c) == c.Status.Credentials {
+		return ctrl.Result{RequeueAfter: next.Sub(now)}, nil
+	}
+	o, err := r.observe(ctx, c)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	d := experiencehub.Decide(o.Observation, now)
+	for changes := 0; d.Step != (experiencehub.Step{}) && changes < maxChanges; changes++ {
+		current := &v1alpha1.ExperienceHubConnection{}
+		if err := r.APIReader.Get(ctx, request.NamespacedName, current); err != nil || current.Generation != c.Generation || current.UID != c.UID {
+			return ctrl.Result{}, client.IgnoreNotFound(err) // What has changed is on its way.
+		}
+		if err := r.change(ctx, c, o, d.Step); err != nil {
+			return ctrl.Result{}, err
+		}
+		d = experiencehub.Decide(o.Observation, now)
+	}
+	next, err := r.report(ctx, c, o, d)
+	if err == nil {
+		r.looked.Store(request.NamespacedName, true)
+	}
+	return ctrl.Result{RequeueAfter: max(time.Second, next.Sub(now))}, err
+}
+
+// change makes one change in Salesforce, and looks at what is there then: whatever the answer was, that is what counts.
+func (r *ConnectionReconciler) change(ctx context.Context, c *v1alpha1.ExperienceHubConnection, o *connection, step experiencehub.Step) error {
+	s := o.Salesforce
+	var err error
+	action := "Delete"
+	if step.Rename != "" {
+		action = "Rename"
+		err = o.account.Rename(ctx, step.Rename, step.To)
+	} else {
+		err = o.account.Delete(ctx, step.Delete)
+	}
+	if ctx.Err() != nil {
+		return err // The operator is being stopped, and nothing is known that the next one would not find out.
+	}
+	failed := &httpclient.Error{}
+	switch {
+	case err == nil && step.Rename != "":
+		r.event(c, corev1.EventTypeNormal, "Renamed", action, fmt.Sprintf("certificate %s of %s was renamed to %s", step.Rename, s.Host, step.To))
+	case err == nil:
+		r.event(c, corev1.EventTypeNormal, "Deleted", action, fmt.Sprintf("certificate %s of %s was deleted, which %s has taken the place of", step.Delete, s.Host, s.Name))
+	case errors.As(err, &failed) && failed.Class == salesforce.ChangeRefused:
+		s.Refused[step.Certificate()] = failed.Said
+	}
+	log.FromContext(ctx).Info("changed Salesforce", "rename", step.Rename, "to", step.To, "delete", step.Delete, "failed", err != nil)
+	r.list(ctx, o)
+	if again := experiencehub.Decide(o.Observation, r.Clock.Now()); err != nil && again.Step == step && s.Problem == nil {
+		o.failed(err) // It did not take effect.
+	}
+	return nil
+}
+
+// report writes the status, after telling Events of what has changed, and says when to look again.
+func (r *ConnectionReconciler) report(ctx context.Context, c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) (time.Time, error) {
+	before, now := c.DeepCopy(), r.Clock.Now()
+	all, s := d.Conditions(), &c.Status
+	for _, kind := range []string{v1alpha1.ConditionAnypointCertificateValid, v1alpha1.ConditionSalesforceCertificateValid, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if meta.FindStatusCondition(all, kind) == nil {
+			meta.RemoveStatusCondition(&s.Conditions, kind)
+		}
+	}
+	for _, condition := range all {
+		condition.ObservedGeneration, condition.LastTransitionTime = c.Generation, metav1.NewTime(now)
+		meta.SetStatusCondition(&s.Conditions, condition)
+	}
+	s.ObservedGeneration, s.LastHandledCheck, s.Credentials = c.Generation, c.Annotations[v1alpha1.AnnotationCheck], o.versions
+	next := r.next(c, o, d)
+	s.LastCheckTime, s.NextCheckTime = timeOrNil(now), timeOrNil(next)
+	o.project(s)
+	r.tell(before, c)
+	if equality.Semantic.DeepEqual(before.Status, c.Status) {
+		return next, nil
+	}
+	// Also while the process is being stopped.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := r.Client.Status().Patch(ctx, c, client.MergeFrom(before), gateway.FieldOwner); client.IgnoreNotFound(err) != nil {
+		return next, fmt.Errorf("writing the status of ExperienceHubConnection %s/%s: %w", c.Namespace, c.Name, err)
+	}
+	return next, nil
+}
+
+// next is when both services are asked again.
+func (r *ConnectionReconciler) next(c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) time.Time {
+	now := r.Clock.Now()
+	after := r.CheckInterval + time.Duration(jitter(c.UID)*float64(r.CheckInterval)/10)
+	if d.Awaited {
+		after = min(after, awaiting)
+	}
+	for _, kind := range []string{v1alpha1.ConditionAnypointCertificateValid, v1alpha1.ConditionSalesforceCertificateValid} {
+		if unknown := meta.FindStatusCondition(c.Status.Conditions, kind); unknown != nil && unknown.Status == metav1.ConditionUnknown {
+			after = min(after, max(soonest, now.Sub(unknown.LastTransitionTime.Time)/4, o.retryAfter))
+		}
+	}
+	if !d.Next.IsZero() && d.Next.Sub(now) < after {
+		after = d.Next.Sub(now)
+	}
+	// Whole seconds, and not before the time.
+	return now.Add(after).Truncate(time.Second).Add(time.Second)
+}
+
+// tell tells Events where Ready or ActionRequired say something else than before.
+func (r *ConnectionReconciler) tell(before, after *v1alpha1.ExperienceHubConnection) {
+	told := ""
+	for _, kind := range []string{v1alpha1.ConditionActionRequired, v1alpha1.ConditionReady} {
+		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
+		if was != nil && was.Reason == is.Reason && was.Status == is.Status || is.Reason == told || was == nil && is.Reason == v1alpha1.ReasonNothingToDo {
+			continue
+		}
+		told = is.Reason
+		level := corev1.EventTypeNormal
+		if (is.Status == metav1.ConditionTrue) == (kind == v1alpha1.ConditionActionRequired) {
+			level = corev1.EventTypeWarning
+		}
+		r.event(after, level, is.Reason, "Check", is.Message)
+	}
+}
+
+func (r *ConnectionReconciler) event(c *v1alpha1.ExperienceHubConnection, level, reason, action, message string) {
+	if !r.ObserveOnly {
+		r.Recorder.Eventf(c, nil, level, reason, action, "%s", bounded(message))
+	}
+}
+
+// SetupWithManager registers the controller and what it watches: ExperienceHubConnections, and of Secrets the metadata.
+func (r *ConnectionReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.ExperienceHubConnection{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(secretChanged)).
+		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: 2, NewQueue: r.newQueue}).
+		Complete(r)
+}
+
+// usingSecret finds the ExperienceHubConnections whose credentials a Secret holds.
+func (r *ConnectionReconciler) usingSecret(ctx context.Context, object client.Object) (found []reconcile.Request) {
+	var all v1alpha1.ExperienceHubConnectionList
+	if err := r.Client.List(ctx, &all, client.InNamespace(object.GetNamespace())); err != nil {
+		log.FromContext(ctx).Error(err, "listing the ExperienceHubConnections that a Secret concerns", "namespace", object.GetNamespace())
+	}
+	for i := range all.Items {
+		for _, name := range credentialsOf(&all.Items[i]) {
+			if name == object.GetName() {
+				found = append(found, requestFor(&all.Items[i]))
+				break
+			}
+		}
+	}
+	return found
+}
+
+func (r *ConnectionReconciler) newQueue(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name, Clock: r.Clock})
+}

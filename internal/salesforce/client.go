@@ -1,0 +1,212 @@
+// Package salesforce lists the certificates of a Salesforce organization, renames and deletes them, over the published Tooling
+// and Metadata APIs.
+package salesforce
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
+)
+
+// The classes of errors that only Salesforce has.
+const (
+	HostNotAllowed anypoint.Class = "SalesforceHostNotAllowed"
+	// ChangeRefused: Salesforce has understood a change, and does not make it; Said has its words.
+	ChangeRefused anypoint.Class = "ChangeRefused"
+)
+
+// Options of a client.
+type Options struct {
+	// Hosts are those that credentials may be sent to: host, host:port, or *.DOMAIN for every host below a domain.
+	Hosts []string
+	// The others are those of httpclient.Options.
+	CA        []byte
+	UserAgent string
+	Clock     clock.Clock
+	Observe   func(call string, status int)
+}
+
+// Client asks Salesforce, with the manners of package httpclient.
+type Client struct {
+	*httpclient.Client
+	hosts []string
+}
+
+var hostPattern = regexp.MustCompile(`^(\*(\.[a-z0-9-]+){2,}|[a-z0-9][-.a-z0-9]*(:[0-9]{1,5})?)$`)
+
+// New makes a client. It fails if a host is none, or if certificates can't be read.
+func New(o Options) (*Client, error) {
+	client, err := httpclient.New(httpclient.Options{CA: o.CA, UserAgent: o.UserAgent, Clock: o.Clock, Observe: o.Observe})
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{Client: client}
+	for _, host := range o.Hosts {
+		host = httpclient.Canonical(host)
+		if !hostPattern.MatchString(host) {
+			return nil, fmt.Errorf("%q is no host: write one as example.my.salesforce.com or host:port, or all below a domain as *.my.salesforce.com", host)
+		}
+		c.hosts = append(c.hosts, host)
+	}
+	return c, nil
+}
+
+func (c *Client) allows(host string) bool {
+	return slices.ContainsFunc(c.hosts, func(allowed string) bool {
+		domain, wildcard := strings.CutPrefix(allowed, "*")
+		return host == allowed || wildcard && len(host) > len(domain) && strings.HasSuffix(host, domain)
+	})
+}
+
+// Account is somebody's in an organization.
+type Account struct {
+	*httpclient.Account
+	client      *Client
+	host        string
+	version     string
+	credentials Credentials
+}
+
+var apiVersion = regexp.MustCompile(`^[0-9]{2,3}\.0$`)
+
+// Account checks that the URL is https://HOST of an allowed host. It sends nothing. The error is an *httpclient.Error.
+func (c *Client) Account(instanceURL, version string, credentials Credentials) (*Account, error) {
+	host := httpclient.Host(instanceURL)
+	switch {
+	case host == "":
+		return nil, &httpclient.Error{Class: HostNotAllowed, Message: "the URL of the Salesforce organization is not https://HOST: correct spec.salesforce.instanceURL"}
+	case !c.allows(host):
+		return nil, &httpclient.Error{Class: HostNotAllowed, Message: "credentials may not be sent to the host " + host + ": correct spec.salesforce.instanceURL, or have the operator's administrator allow the host with --salesforce-hosts"}
+	case !apiVersion.MatchString(version):
+		return nil, &httpclient.Error{Class: anypoint.RequestRefused, Message: "the version of Salesforce's API is none, such as 62.0: correct spec.salesforce.apiVersion"}
+	}
+	base := "https://" + host
+	a := &Account{client: c, host: host, version: version, credentials: credentials, Account: &httpclient.Account{
+		Client: c.Client, Service: service, Base: base, Key: base + " " + c.Digest(credentials.data()), Scrub: credentials.scrub,
+	}}
+	a.Login = a.login
+	return a, nil
+}
+
+// service is what errors call it.
+const service = "Salesforce"
+
+// login gets a token from the organization's own host, by one of two OAuth flows. What the answer says of other hosts is not heeded.
+func (a *Account) login(ctx context.Context) (token string, lifetime time.Duration, failed *httpclient.Error) {
+	r := httpclient.Request{Service: service, Doing: "asking for a token", Endpoint: "salesforce-token", Path: "/services/oauth2/token", ContentType: "application/x-www-form-urlencoded"}
+	form, err := a.credentials.grant(audience(a.host), a.client.Clock.Now())
+	if err != nil {
+		return "", 0, r.Fail(anypoint.CredentialsRejected, "the credentials can't be used: "+err.Error())
+	}
+	r.Body = []byte(form.Encode())
+	r.Header = http.Header{"Accept": {"application/json"}}
+	r.Refused = func(status int, _ http.Header, _ []byte) *httpclient.Error {
+		if status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden {
+			return r.Fail(anypoint.CredentialsRejected, "Salesforce refused the credentials: put valid ones into the credentials Secret, and check that the connected app has the flow switched on, and its user")
+		}
+		return nil
+	}
+	return a.Token(ctx, r)
+}
+
+// audience is whom a signed assertion is for: of the two that Salesforce documents, that of sandboxes or the other.
+func audience(host string) string {
+	if strings.HasSuffix(host, ".sandbox.my.salesforce.com") {
+		return "https://test.salesforce.com"
+	}
+	return "https://login.salesforce.com"
+}
+
+// Certificate is one in Certificate and Key Management. Name is its unique name, DeveloperName.
+type Certificate struct {
+	ID             string `json:"Id"`
+	Name           string `json:"DeveloperName"`
+	Label          string `json:"MasterLabel"`
+	ExpirationDate Time   `json:"ExpirationDate"`
+}
+
+// Time is as Salesforce tells it, 2027-10-31T15:31:46.000+0000, in UTC. It is zero where none is told, or none that can be read.
+type Time struct{ time.Time }
+
+// UnmarshalJSON never fails, so that one odd date does not hide all else.
+func (t *Time) UnmarshalJSON(text []byte) error {
+	t.Time = time.Time{}
+	for _, layout := range []string{"2006-01-02T15:04:05Z0700", time.RFC3339, time.DateOnly} {
+		if parsed, err := time.Parse(`"`+layout+`"`, string(text)); err == nil {
+			t.Time = parsed.UTC()
+			return nil
+		}
+	}
+	return nil
+}
+
+// Certificates lists all certificates of the organization, or fails.
+func (a *Account) Certificates(ctx context.Context) ([]Certificate, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
+	defer cancel()
+	r := httpclient.Request{Service: service, Doing: "listing certificates", Endpoint: "salesforce-query", Path: "/services/data/v" + a.version + "/tooling/query"}
+	r.Query = url.Values{"q": {"SELECT Id, DeveloperName, MasterLabel, ExpirationDate FROM Certificate"}}.Encode()
+	r.Refused = func(status int, _ http.Header, body []byte) *httpclient.Error { return refusedQuery(r, status, body) }
+	var page struct {
+		Done    bool          `json:"done"`
+		Records []Certificate `json:"records"`
+	}
+	r.Decode = func(body []byte) *httpclient.Error {
+		page.Done, page.Records = false, nil
+		if failed := r.JSON(&page)(body); failed != nil {
+			return failed
+		}
+		if page.Records == nil || !page.Done {
+			return r.Invalid("it has no list of certificates, or not the whole list")
+		}
+		for _, c := range page.Records {
+			if c.ID == "" || c.Name == "" {
+				return r.Invalid("a certificate has no id, or no name")
+			}
+		}
+		return nil
+	}
+	if err := a.Ask(ctx, func(string) httpclient.Request { return r }); err != nil {
+		return nil, err
+	}
+	return page.Records, nil
+}
+
+// refusedQuery reads the errors of Salesforce's REST APIs.
+func refusedQuery(r httpclient.Request, status int, body []byte) *httpclient.Error {
+	var answer []struct {
+		Code    string `json:"errorCode"`
+		Message string `json:"message"`
+	}
+	_ = json.Unmarshal(body, &answer) // what is no such answer has no code
+	said := ""
+	if len(answer) > 0 {
+		said = answer[0].Code + ": " + answer[0].Message
+	}
+	var e *httpclient.Error
+	switch {
+	case strings.HasPrefix(said, limitExceeded):
+		e = r.Fail(anypoint.RateLimited, "the organization's limit of API requests was reached")
+	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusBadRequest:
+		e = r.Fail(anypoint.MissingScope, "Salesforce does not show its certificates to these credentials: give their user the permissions that docs/experience-hub.md names")
+	case status == http.StatusNotFound:
+		e = r.Fail(anypoint.RequestRefused, "Salesforce does not have this API: set spec.salesforce.apiVersion to a version that the organization has")
+	default:
+		return nil
+	}
+	e.Said = said
+	return e
+}
+
+const limitExceeded = "REQUEST_LIMIT_EXCEEDED"
