@@ -195,6 +195,7 @@ func TestPolicy(t *testing.T) {
 	t.Run("create", s.testCreate)
 	t.Run("update", s.testUpdate)
 	t.Run("others", s.testOthers)
+	t.Run("API Experience Hub", s.testExperienceHub)
 }
 
 func (s *suite) testCreate(t *testing.T) {
