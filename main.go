@@ -75,6 +75,7 @@ const (
 type options struct {
 	anypointHosts           []string
 	salesforceHosts         []string
+	experienceHub           bool
 	renewer                 string
 	flexctl                 string
 	jobs                    job.Config
@@ -121,6 +122,7 @@ func flags(o *options) *pflag.FlagSet {
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
 	f.DurationVar(&o.checkInterval, "check-interval", 24*time.Hour, "How often it is checked, beside when something changes, whether Anypoint accepts the credentials, whether a renewal would go through, and what the replicas run with: from 1h, or 0 for never.")
 	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked over HTTP.")
+	f.BoolVar(&o.experienceHub, "experience-hub", true, "Watch ExperienceHubConnections, where the cluster has such when the operator starts. It needs the rights to, so set it to false where they are not granted.")
 	f.StringSliceVar(&o.salesforceHosts, "salesforce-hosts", []string{"*.my.salesforce.com"},
 		"Hosts of Salesforce organizations that credentials of ExperienceHubConnections may be sent to: host, host:port, or *.DOMAIN.")
 	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
@@ -455,6 +457,9 @@ func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) 
 	asked, err := salesforce.New(salesforce.Options{Hosts: o.salesforceHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("--salesforce-hosts: %w", err)
+	}
+	if !o.experienceHub {
+		return nil
 	}
 	_, err = mgr.GetRESTMapper().RESTMapping(v1alpha1.GroupVersion.WithKind("ExperienceHubConnection").GroupKind(), v1alpha1.GroupVersion.Version)
 	switch {
