@@ -122,7 +122,7 @@ func flags(o *options) *pflag.FlagSet {
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
 	f.DurationVar(&o.checkInterval, "check-interval", 24*time.Hour, "How often it is checked, beside when something changes, whether Anypoint accepts the credentials, whether a renewal would go through, and what the replicas run with: from 1h, or 0 for never.")
 	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked over HTTP.")
-	f.BoolVar(&o.experienceHub, "experience-hub", true, "Watch ExperienceHubConnections, where the cluster has such when the operator starts. It needs the rights to, so set it to false where they are not granted.")
+	f.BoolVar(&o.experienceHub, "experience-hub", false, "Watch ExperienceHubConnections, where the cluster has such when the operator starts. It takes rights of its own, without which the operator can't start then, and is not for --secrets.")
 	f.StringSliceVar(&o.salesforceHosts, "salesforce-hosts", []string{"*.my.salesforce.com"},
 		"Hosts of Salesforce organizations that credentials of ExperienceHubConnections may be sent to: host, host:port, or *.DOMAIN.")
 	inCluster := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
@@ -310,6 +310,8 @@ func (o *options) readScope() error {
 		return nil
 	case len(o.namespaces) > 0:
 		return errors.New("--secrets says which namespaces to look after: leave out --namespaces")
+	case o.experienceHub:
+		return errors.New("--experience-hub is not for --secrets: it watches Secrets that no gateway names")
 	case o.renewer == renewerJob && !o.observeOnly:
 		return errors.New("--secrets is for --renewer=exec or --observe-only: renewals in Jobs make Secrets, and need --namespaces")
 	}
@@ -447,6 +449,9 @@ func inPod(arguments []string) error {
 // watchConnections adds the controller of ExperienceHubConnections, where the cluster has such when the operator starts: who has
 // no API Experience Hub leaves their CRD away.
 func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) error {
+	if !o.experienceHub {
+		return nil
+	}
 	var ca []byte
 	var err error
 	if o.anypointCA != "" {
@@ -457,9 +462,6 @@ func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) 
 	asked, err := salesforce.New(salesforce.Options{Hosts: o.salesforceHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("--salesforce-hosts: %w", err)
-	}
-	if !o.experienceHub {
-		return nil
 	}
 	_, err = mgr.GetRESTMapper().RESTMapping(v1alpha1.GroupVersion.WithKind("ExperienceHubConnection").GroupKind(), v1alpha1.GroupVersion.Version)
 	switch {

@@ -20,8 +20,8 @@ import (
 // of the operator costs no request for each gateway.
 func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) (again time.Time, rests bool) {
 	now, key, s := r.Clock.Now(), client.ObjectKeyFromObject(fr), &fr.Status
-	// After a start, the daily looks are spread over the day.
-	looked, _ := r.looked.LoadOrStore(key, now.Add(-time.Duration(jitter(fr.UID)*float64(23*time.Hour))))
+	// Those that are at rest when the operator starts are not all to be looked at in the same moment, a day later.
+	looked, _ := r.looked.LoadOrStore(key, now.Add(time.Duration(jitter(fr.UID)*float64(2*time.Hour))))
 	again = looked.(time.Time).Add(24 * time.Hour)
 	inspected, until, _ := strings.Cut(s.Inspected, "@")
 	next, err := time.Parse(time.RFC3339, until)

@@ -152,8 +152,8 @@ func (a *Account) send(ctx context.Context, r Request) (status int, header http.
 		return 0, nil, nil, err
 	}
 	request.URL.RawQuery = r.Query
-	maps.Copy(request.Header, r.Header)
 	request.Header.Set("Accept", cmp.Or(r.ContentType, "application/json"))
+	maps.Copy(request.Header, r.Header)
 	request.Header.Set("User-Agent", a.Client.userAgent)
 	if r.Body != nil {
 		request.Header.Set("Content-Type", cmp.Or(r.ContentType, "application/json"))

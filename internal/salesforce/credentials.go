@@ -49,7 +49,7 @@ func ParseCredentials(data map[string][]byte) (Credentials, error) {
 		return Credentials{}, fmt.Errorf("give it %s for the client credentials flow, or %s and %s for the JWT bearer flow", keyClientSecret, keyUsername, keyPrivateKey)
 	default:
 		block, _ := pem.Decode([]byte(p.pem))
-		if block == nil {
+		if block == nil || len(block.Bytes) > maxKey {
 			return Credentials{}, fmt.Errorf("the value of key %s is not PEM", keyPrivateKey)
 		}
 		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -57,8 +57,8 @@ func ParseCredentials(data map[string][]byte) (Credentials, error) {
 			parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
 		}
 		key, is := parsed.(*rsa.PrivateKey)
-		if err != nil || !is || key.N.BitLen() < 2048 {
-			return Credentials{}, fmt.Errorf("the value of key %s is no RSA key of at least 2048 bits without a password, the only kind that Salesforce takes", keyPrivateKey)
+		if err != nil || !is || key.N.BitLen() < 2048 || key.N.BitLen() > maxKey {
+			return Credentials{}, fmt.Errorf("the value of key %s is no RSA key of 2048 to 8192 bits without a password, the only kind that Salesforce takes", keyPrivateKey)
 		}
 		p.key = key
 	}
@@ -91,6 +91,9 @@ func (c Credentials) scrub(text string, secrets ...string) string {
 	}
 	return anypoint.Credentials{}.Scrub(text, secrets...)
 }
+
+// maxKey bounds a key, in bits: what it takes to sign grows with the third power of it.
+const maxKey = 8192
 
 // assertionLifetime is what Salesforce takes for sure.
 const assertionLifetime = 3 * time.Minute
