@@ -126,7 +126,7 @@ func (w *simulated) startOperator(ctx context.Context) error {
 	defer log.Close() //nolint:errcheck // the operator has its own descriptor
 	command := exec.Command(filepath.Join(w.dir, "manager"), append(w.arguments,
 		"--flexctl="+filepath.Join(w.dir, "flexctl"), "--anypoint-hosts="+w.platform.Host(),
-		"--leader-elect", "--leader-election-namespace="+operatorNamespace,
+		"--leader-elect", "--experience-hub", "--leader-election-namespace="+operatorNamespace,
 		"--metrics-bind-address=0", "--health-probe-bind-address=0")...)
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + w.dir, "KUBECONFIG=" + kubeconfig, "SSL_CERT_FILE=" + w.caFile()}
 	command.Stdout, command.Stderr = log, log
