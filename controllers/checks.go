@@ -138,12 +138,19 @@ func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decisi
 	return next
 }
 
+// soonest is when those are asked again of whom nothing could be found out. The longer that lasts, the later.
+const soonest = 10 * time.Minute
+
+// spread is an interval and up to a tenth more: a fleet that was made at once is not to ask at once, next time.
+func spread(interval time.Duration, jitter float64) time.Duration {
+	return interval + time.Duration(jitter*float64(interval)/10)
+}
+
 // again is when to ask again. What is not as it should be is asked for the later the longer that is so, since what is looked
 // at has changed.
 func (r *Reconciler) again(fr *v1alpha1.FlexRegistration, condition string, v verdict, changed bool, jitter float64) time.Time {
 	now := r.Clock.Now()
-	// A fleet that was made at once is not to ask at once, next time.
-	daily := r.CheckInterval + time.Duration(jitter*float64(r.CheckInterval)/10)
+	daily := spread(r.CheckInterval, jitter)
 	if v.soonest == 0 {
 		return now.Add(daily)
 	}
@@ -210,7 +217,7 @@ func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []met
 
 // failed is what is told where Anypoint does not answer what it was asked.
 func failed(err error) verdict {
-	v := verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonInterrupted, message: err.Error(), soonest: 10 * time.Minute}
+	v := verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonInterrupted, message: err.Error(), soonest: soonest}
 	if e := (&platform.Error{}); errors.As(err, &e) {
 		v.reason, v.soonest = string(e.Class), max(v.soonest, e.RetryAfter)
 	}

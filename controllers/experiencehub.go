@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -26,7 +25,6 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/experiencehub"
-	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/httpclient"
 	"github.com/flexops/flex-registration-operator/internal/salesforce"
 )
@@ -52,8 +50,6 @@ type ConnectionReconciler struct {
 const (
 	// awaiting is how often a login is looked for.
 	awaiting = time.Hour
-	// soonest is when a service is asked again of which nothing could be found out. The longer that lasts, the later.
-	soonest = 10 * time.Minute
 	// maxChanges bounds the changes of one reconcile. A rotation has two, and a login between them.
 	maxChanges = 10
 )
@@ -131,16 +127,8 @@ func (r *ConnectionReconciler) change(ctx context.Context, c *v1alpha1.Experienc
 // report writes the status, after telling Events of what has changed, and says when to look again.
 func (r *ConnectionReconciler) report(ctx context.Context, c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) (time.Time, error) {
 	before, now := c.DeepCopy(), r.Clock.Now()
-	all, s := d.Conditions(), &c.Status
-	for _, kind := range []string{v1alpha1.ConditionAnypointCertificateValid, v1alpha1.ConditionSalesforceCertificateValid, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
-		if meta.FindStatusCondition(all, kind) == nil {
-			meta.RemoveStatusCondition(&s.Conditions, kind)
-		}
-	}
-	for _, condition := range all {
-		condition.ObservedGeneration, condition.LastTransitionTime = c.Generation, metav1.NewTime(now)
-		meta.SetStatusCondition(&s.Conditions, condition)
-	}
+	s := &c.Status
+	setConditions(&s.Conditions, d.Conditions(), c.Generation, now, v1alpha1.ConditionAnypointCertificateValid, v1alpha1.ConditionSalesforceCertificateValid)
 	s.ObservedGeneration, s.LastHandledCheck, s.Credentials = c.Generation, c.Annotations[v1alpha1.AnnotationCheck], o.versions
 	next := r.next(c, o, d)
 	s.LastCheckTime, s.NextCheckTime = timeOrNil(now), timeOrNil(next)
@@ -149,10 +137,7 @@ func (r *ConnectionReconciler) report(ctx context.Context, c *v1alpha1.Experienc
 	if equality.Semantic.DeepEqual(before.Status, c.Status) {
 		return next, nil
 	}
-	// Also while the process is being stopped.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := r.Client.Status().Patch(ctx, c, client.MergeFrom(before), gateway.FieldOwner); client.IgnoreNotFound(err) != nil {
+	if err := patchStatus(ctx, r.Client, c, before); client.IgnoreNotFound(err) != nil {
 		return next, fmt.Errorf("writing the status of ExperienceHubConnection %s/%s: %w", c.Namespace, c.Name, err)
 	}
 	return next, nil
@@ -161,7 +146,7 @@ func (r *ConnectionReconciler) report(ctx context.Context, c *v1alpha1.Experienc
 // next is when both services are asked again.
 func (r *ConnectionReconciler) next(c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) time.Time {
 	now := r.Clock.Now()
-	after := r.CheckInterval + time.Duration(jitter(c.UID)*float64(r.CheckInterval)/10)
+	after := spread(r.CheckInterval, jitter(c.UID))
 	if d.Awaited {
 		after = min(after, awaiting)
 	}
@@ -205,7 +190,7 @@ func (r *ConnectionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.ExperienceHubConnection{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.usingSecret), builder.WithPredicates(secretChanged)).
-		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: 2, NewQueue: r.newQueue}).
+		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: 2, NewQueue: newQueue(r.Clock)}).
 		Complete(r)
 }
 
@@ -224,8 +209,4 @@ func (r *ConnectionReconciler) usingSecret(ctx context.Context, object client.Ob
 		}
 	}
 	return found
-}
-
-func (r *ConnectionReconciler) newQueue(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name, Clock: r.Clock})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/experiencehub"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/httpclient"
 	"github.com/flexops/flex-registration-operator/internal/salesforce"
 )
@@ -180,10 +181,7 @@ func (r *ConnectionReconciler) versions(ctx context.Context, c *v1alpha1.Experie
 }
 
 func secretVersion(secret client.Object) string {
-	if secret.GetUID() == "" {
-		return "- "
-	}
-	return string(secret.GetUID()) + "/" + secret.GetResourceVersion() + " "
+	return cmp.Or(gateway.Version(secret), "-") + " "
 }
 
 // credentialsOf names the credentials Secrets, in the order in which they are read.

@@ -317,7 +317,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
-		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: r.newQueue})
+		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: newQueue(r.Clock)})
 	controller = r.watchSecrets(controller)
 	if r.Jobs != nil {
 		controller = controller.
@@ -327,7 +327,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return controller.Complete(r)
 }
 
-// newQueue makes a work queue whose delays follow the injected clock, so that a test can move the time.
-func (r *Reconciler) newQueue(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name, Clock: r.Clock})
+// newQueue makes work queues whose delays follow the injected clock, so that a test can move the time.
+func newQueue(c clock.WithTicker) func(string, workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+		return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name, Clock: c})
+	}
 }

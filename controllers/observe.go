@@ -272,7 +272,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	case err != nil:
 		return fmt.Errorf("getting Secret %s/%s, which holds the Anypoint credentials: %w", o.gateway.Namespace, name, err)
 	}
-	o.Credentials = version(secret)
+	o.Credentials = gateway.Version(secret)
 	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err == nil && operators(secret) {
 		o.credentials, err = anypoint.Credentials{}, errors.New("it is the operator's own")
 	}

@@ -47,8 +47,7 @@ func rehearsalVersion(o *observation) string {
 
 // expected is what the plan will decide when the renewal is to start, if nothing changes until then.
 func (o *observation) expected() renewal.Decision {
-	now := o.lookedAt
-	today := renewal.Plan(o.Observation, now)
+	today := renewal.Plan(o.Observation, o.lookedAt)
 	if today.Due || today.Start.IsZero() || today.Start.After(o.Certificate.NotAfter) {
 		return today // In the last case it tells that no window comes in time.
 	}
@@ -61,8 +60,6 @@ const unrehearsed = "flexctl and what Anypoint answers it, and in Jobs the pulli
 // rehearse tries, without changing anything, whether a renewal would go through, in the order in which it goes: the
 // credentials and the gateway on the platform, what the plan would decide, and, as dry runs, the writes.
 func (r *Reconciler) rehearse(ctx context.Context, o *observation) verdict {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	t := &rehearsal{credentials: o.credentials}
 	t.see(o.credentialsValid())
 	t.plan(o.expected())
@@ -230,12 +227,12 @@ func (t *rehearsal) verdict() verdict {
 	v := verdict{status: metav1.ConditionTrue, reason: v1alpha1.ReasonPassed, message: "a renewal would go through; " + unrehearsed}
 	switch {
 	case len(t.fails) > 0:
-		v = verdict{status: metav1.ConditionFalse, reason: v1alpha1.ReasonWouldFail, message: "a renewal would fail: " + numbered(t.fails), soonest: 10 * time.Minute}
+		v = verdict{status: metav1.ConditionFalse, reason: v1alpha1.ReasonWouldFail, message: "a renewal would fail: " + numbered(t.fails), soonest: soonest}
 		if len(t.unknown) > 0 {
 			v.message += "; not known is also: " + numbered(t.unknown)
 		}
 	case len(t.unknown) > 0:
-		v = verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonIncomplete, message: "nothing is known that a renewal would fail by, but could not be tried: " + numbered(t.unknown), soonest: 10 * time.Minute}
+		v = verdict{status: metav1.ConditionUnknown, reason: v1alpha1.ReasonIncomplete, message: "nothing is known that a renewal would fail by, but could not be tried: " + numbered(t.unknown), soonest: soonest}
 	}
 	if len(t.notes) > 0 {
 		v.message += "; note: " + numbered(t.notes)

@@ -43,10 +43,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		}
 		r.event(fr, kind, ready.Reason, string(d.Step), "%s", bounded(ready.Message))
 	}
-	// Also while the process is being stopped, and where what is told is that time ran out.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := r.Client.Status().Patch(ctx, fr, client.MergeFrom(before), gateway.FieldOwner); err != nil {
+	if err := patchStatus(ctx, r.Client, fr, before); err != nil {
 		fr.Status = before.Status // The next report compares with what is there.
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -116,7 +113,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	}
 	all = r.projectChecks(o, d, all)
 	s.Inspected = r.inspected(o, d)
-	setConditions(fr, all, o.generation, now)
+	setConditions(&fr.Status.Conditions, all, o.generation, now)
 }
 
 // planned is when a renewal is to start: in a window, unless none comes.
@@ -331,19 +328,27 @@ func rolledOut(o renewal.Observation, now time.Time) metav1.Condition {
 	return c
 }
 
-// setConditions sets conditions, and removes Reconciling and Stalled where they are not among them. A transition time
-// changes with the status, as everywhere.
-func setConditions(fr *v1alpha1.FlexRegistration, all []metav1.Condition, generation int64, now time.Time) {
+// patchStatus writes what has changed of an object's status since before: also while the process is being stopped, and where
+// what is told is that time ran out.
+func patchStatus(ctx context.Context, c client.Client, object, before client.Object) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return c.Status().Patch(ctx, object, client.MergeFrom(before), gateway.FieldOwner)
+}
+
+// setConditions sets conditions, and removes Reconciling, Stalled and those named where they are not among them. A transition
+// time changes with the status, as everywhere.
+func setConditions(conditions *[]metav1.Condition, all []metav1.Condition, generation int64, now time.Time, optional ...string) {
 	for _, c := range all {
 		c.ObservedGeneration, c.LastTransitionTime = generation, metav1.NewTime(now)
 		if len(c.Message) > maxMessage {
 			c.Message = strings.ToValidUTF8(c.Message[:maxMessage], "")
 		}
-		meta.SetStatusCondition(&fr.Status.Conditions, c)
+		meta.SetStatusCondition(conditions, c)
 	}
-	for _, kind := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+	for _, kind := range append(optional, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled) {
 		if meta.FindStatusCondition(all, kind) == nil {
-			meta.RemoveStatusCondition(&fr.Status.Conditions, kind)
+			meta.RemoveStatusCondition(conditions, kind)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 			return again, false
 		}
 	}
-	names := r.secretNames(fr, g)
+	names := secretNames(fr, g)
 	versions := make([]string, len(names))
 	for i, name := range names {
 		if name == "" {
@@ -69,14 +69,14 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 		if err := r.Cache.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: name}, secret); client.IgnoreNotFound(err) != nil {
 			return again, false
 		}
-		versions[i] = version(secret)
+		versions[i] = gateway.Version(secret)
 	}
 	return again, r.inspection(fr.UID, fr.Generation, requests(fr), g, versions) == inspected
 }
 
 // secretNames are the Secrets that are looked at, "" in the place of one that there is not: the gateway's, the record, the
 // credentials, and where it is published beside the gateway's.
-func (r *Reconciler) secretNames(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) []string {
+func secretNames(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) []string {
 	names := []string{g.SecretName, gateway.RecordName(g.SecretName, g.Key), "", ""}
 	if fr.Spec.Renewal.Policy == v1alpha1.RenewalFollow {
 		return names
@@ -88,14 +88,6 @@ func (r *Reconciler) secretNames(fr *v1alpha1.FlexRegistration, g *gateway.Gatew
 	return names
 }
 
-// version of an object; "" where there is none.
-func version(object client.Object) string {
-	if object.GetUID() == "" {
-		return ""
-	}
-	return string(object.GetUID()) + "/" + object.GetResourceVersion()
-}
-
 // inspected is what inspection gives for what was observed, and until when that holds, where the gateway is at rest; "" where it
 // isn't.
 func (r *Reconciler) inspected(o *observation, d renewal.Decision) string {
@@ -103,7 +95,7 @@ func (r *Reconciler) inspected(o *observation, d renewal.Decision) string {
 		!o.RolledOut() || !o.Record.Revert.Since.IsZero() || o.Record.Intent != nil || o.Leftovers > 0 {
 		return ""
 	}
-	versions := []string{version(o.secret), o.record.Version(), o.Credentials, ""}
+	versions := []string{gateway.Version(o.secret), o.record.Version(), o.Credentials, ""}
 	if o.publication != nil {
 		versions[3] = o.publication.Version()
 	}

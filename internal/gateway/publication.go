@@ -92,7 +92,12 @@ func ReadPublication(ctx context.Context, r client.Reader, g *Gateway, fr *v1alp
 }
 
 // Version is the UID and resourceVersion of the Secret; "" where there is none.
-func (p *Publication) Version() string { return version(p.secret) }
+func (p *Publication) Version() string {
+	if p.secret == nil {
+		return ""
+	}
+	return Version(p.secret)
+}
 
 // Publish writes the gateway's registration file, with the certificate and key of the newest registration in the place of
 // those that the gateway's Secret holds, for somebody to carry it on.

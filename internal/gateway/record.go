@@ -142,7 +142,12 @@ func (r *Record) With(newest *registration.Registration) *Record {
 }
 
 // Version is the UID and resourceVersion of the Secret; "" where it is not stored.
-func (r *Record) Version() string { return version(r.stored) }
+func (r *Record) Version() string {
+	if r.stored == nil {
+		return ""
+	}
+	return Version(r.stored)
+}
 
 // Unstored returns a copy that Save creates anew.
 func (r *Record) Unstored() *Record {

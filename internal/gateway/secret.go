@@ -37,12 +37,12 @@ func Publish(ctx context.Context, w client.Writer, secret *corev1.Secret, key st
 	return written, parsed, nil
 }
 
-// version of an object, by its UID and resourceVersion; "" where there is none.
-func version(secret *corev1.Secret) string {
-	if secret == nil {
+// Version of an object, by its UID and resourceVersion; "" of one that was not found.
+func Version(object client.Object) string {
+	if object.GetUID() == "" {
 		return ""
 	}
-	return string(secret.UID) + "/" + secret.ResourceVersion
+	return string(object.GetUID()) + "/" + object.GetResourceVersion()
 }
 
 // Written is when the registration at a key of the Secret was last written, by the API server's clock. What is done to the
