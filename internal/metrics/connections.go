@@ -10,16 +10,10 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
-const connectionPrefix = "experiencehubconnection_"
-
-func describeConnection(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(connectionPrefix+name, help, append([]string{"namespace", "name"}, labels...), nil)
-}
-
 var (
-	connectionNotAfter  = describeConnection("certificate_not_after_timestamp_seconds", "When a certificate of the connection expires; the side is anypoint, salesforce, or renamed.", "side", "certificate")
-	connectionSuspended = describeConnection("suspended", "Whether spec.suspend is set: 1 or 0.")
-	connectionCondition = describeConnection("condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
+	connectionNotAfter  = describe("experiencehubconnection_certificate_not_after_timestamp_seconds", "When a certificate of the connection expires; the side is anypoint, salesforce, or renamed.", "side", "certificate")
+	connectionSuspended = describe("experiencehubconnection_suspended", "Whether spec.suspend is set: 1 or 0.")
+	connectionCondition = describe("experiencehubconnection_condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
 )
 
 // ConnectionCollector collects what is told of ExperienceHubConnections from a cache. It is for clusters that have such.
@@ -47,12 +41,10 @@ func (c ConnectionCollector) Collect(metrics chan<- prometheus.Metric) {
 }
 
 func collectConnection(c *v1alpha1.ExperienceHubConnection, metrics chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{c.Namespace, c.Name}, labels...)...)
-	}
+	g := gauges{c, metrics}
 	expires := func(side string, certificate *v1alpha1.ConnectionCertificate) {
 		if certificate != nil {
-			gauge(connectionNotAfter, float64(certificate.NotAfter.Unix()), side, certificate.Name)
+			g.set(connectionNotAfter, float64(certificate.NotAfter.Unix()), side, certificate.Name)
 		}
 	}
 	expires("anypoint", c.Status.Anypoint)
@@ -60,12 +52,5 @@ func collectConnection(c *v1alpha1.ExperienceHubConnection, metrics chan<- prome
 	for i := range c.Status.Renamed {
 		expires("renamed", &c.Status.Renamed[i])
 	}
-	set := 0.0
-	if c.Spec.Suspend {
-		set = 1
-	}
-	gauge(connectionSuspended, set)
-	for _, condition := range c.Status.Conditions {
-		gauge(connectionCondition, 1, condition.Type, string(condition.Status), condition.Reason)
-	}
+	g.setCommon(connectionSuspended, c.Spec.Suspend, connectionCondition, c.Status.Conditions)
 }

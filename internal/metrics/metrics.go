@@ -15,23 +15,45 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
-// prefix of the names of metrics.
+// prefix of the names of metrics of FlexRegistrations.
 const prefix = "flexregistration_"
 
-// describe names a metric of FlexRegistrations; docs/metrics.md has them all.
+// describe names a metric of objects; docs/metrics.md has them all.
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(prefix+name, help, append([]string{"namespace", "name"}, labels...), nil)
+	return prometheus.NewDesc(name, help, append([]string{"namespace", "name"}, labels...), nil)
+}
+
+// gauges are those of one object.
+type gauges struct {
+	object  client.Object
+	metrics chan<- prometheus.Metric
+}
+
+func (g gauges) set(d *prometheus.Desc, value float64, labels ...string) {
+	g.metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{g.object.GetNamespace(), g.object.GetName()}, labels...)...)
+}
+
+// setCommon sets what there is of every kind: whether it is suspended, and its conditions.
+func (g gauges) setCommon(suspended *prometheus.Desc, suspend bool, condition *prometheus.Desc, conditions []metav1.Condition) {
+	set := 0.0
+	if suspend {
+		set = 1
+	}
+	g.set(suspended, set)
+	for _, c := range conditions {
+		g.set(condition, 1, c.Type, string(c.Status), c.Reason)
+	}
 }
 
 var (
-	notAfter     = describe("certificate_not_after_timestamp_seconds", "When the certificate in the gateway's Secret expires.")
-	notBefore    = describe("certificate_not_before_timestamp_seconds", "When the validity of the certificate in the gateway's Secret begins.")
-	servingUntil = describe("serving_certificate_not_after_timestamp_seconds", "When the first of the certificates expires that running pods may hold.")
-	renewalTime  = describe("renewal_timestamp_seconds", "When the certificate is to be renewed.")
-	lastRenewal  = describe("last_renewal_timestamp_seconds", "When the operator has renewed the registration last.")
-	failures     = describe("failed_attempts", "Failed attempts to renew the present certificate.")
-	suspended    = describe("suspended", "Whether spec.suspend is set: 1 or 0.")
-	condition    = describe("condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
+	notAfter     = describe(prefix+"certificate_not_after_timestamp_seconds", "When the certificate in the gateway's Secret expires.")
+	notBefore    = describe(prefix+"certificate_not_before_timestamp_seconds", "When the validity of the certificate in the gateway's Secret begins.")
+	servingUntil = describe(prefix+"serving_certificate_not_after_timestamp_seconds", "When the first of the certificates expires that running pods may hold.")
+	renewalTime  = describe(prefix+"renewal_timestamp_seconds", "When the certificate is to be renewed.")
+	lastRenewal  = describe(prefix+"last_renewal_timestamp_seconds", "When the operator has renewed the registration last.")
+	failures     = describe(prefix+"failed_attempts", "Failed attempts to renew the present certificate.")
+	suspended    = describe(prefix+"suspended", "Whether spec.suspend is set: 1 or 0.")
+	condition    = describe(prefix+"condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
 	unmanaged    = prometheus.NewDesc("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.", []string{"namespace", "deployment"}, nil)
 )
 
@@ -71,12 +93,10 @@ func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 }
 
 func collect(fr *v1alpha1.FlexRegistration, metrics chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{fr.Namespace, fr.Name}, labels...)...)
-	}
+	g := gauges{fr, metrics}
 	moment := func(d *prometheus.Desc, t *metav1.Time) {
 		if !t.IsZero() {
-			gauge(d, float64(t.Unix()))
+			g.set(d, float64(t.Unix()))
 		}
 	}
 	if certificate := fr.Status.Certificate; certificate != nil {
@@ -86,13 +106,6 @@ func collect(fr *v1alpha1.FlexRegistration, metrics chan<- prometheus.Metric) {
 	moment(servingUntil, fr.Status.ServingUntil)
 	moment(renewalTime, fr.Status.RenewalTime)
 	moment(lastRenewal, fr.Status.LastRenewalTime)
-	gauge(failures, float64(fr.Status.FailedAttempts))
-	set := 0.0
-	if fr.Spec.Suspend {
-		set = 1
-	}
-	gauge(suspended, set)
-	for _, c := range fr.Status.Conditions {
-		gauge(condition, 1, c.Type, string(c.Status), c.Reason)
-	}
+	g.set(failures, float64(fr.Status.FailedAttempts))
+	g.setCommon(suspended, fr.Spec.Suspend, condition, fr.Status.Conditions)
 }
