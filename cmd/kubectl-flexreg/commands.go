@@ -32,28 +32,18 @@ func (p *plugin) editCommands() []*cobra.Command {
 func (p *plugin) request() string { return p.clock.Now().UTC().Format(time.RFC3339Nano) }
 
 func (p *plugin) renewCommand() *cobra.Command {
-	var f editFlags
-	var s selection
-	cmd := &cobra.Command{
+	return p.editingMany(&cobra.Command{
 		Use:   "renew NAME... | -l SELECTOR",
 		Short: "Have registrations renewed now",
 		Long: "Asks the operator to renew registrations now, also outside of windows; a request that waits between two attempts is tried at once.\n" +
 			"With --wait it returns when the gateway's pods run with the renewed certificate.",
-		Example:           "  kubectl flexreg renew ingress -n gateway --wait",
-		ValidArgsFunction: p.complete(0),
-		RunE: func(cmd *cobra.Command, names []string) error {
-			if len(names) == 0 && s.selector == "" {
-				return errors.New("name the FlexRegistrations to renew, or select them with --selector")
-			}
-			return p.perform(cmd.Context(), &f, &s, names, edit{
-				done: "asked to be renewed", field: annotation(v1alpha1.AnnotationRenew), value: constant(p.request()),
-				reached: func(r *resource, value any) bool { return r.Status.LastHandledRequest == value && settled(r) },
-			})
-		},
-	}
-	s.bind(cmd, false)
-	f.bind(cmd)
-	return cmd
+		Example: "  kubectl flexreg renew ingress -n gateway --wait",
+	}, false, func() edit {
+		return edit{
+			done: "asked to be renewed", field: annotation(v1alpha1.AnnotationRenew), value: constant(p.request()),
+			reached: func(r *resource, value any) bool { return r.Status.LastHandledRequest == value && settled(r) },
+		}
+	})
 }
 
 func (p *plugin) approveCommand() *cobra.Command {
@@ -130,27 +120,17 @@ func (p *plugin) confirmCommand() *cobra.Command {
 }
 
 func (p *plugin) rehearseCommand() *cobra.Command {
-	var f editFlags
-	var s selection
-	cmd := &cobra.Command{
+	return p.editingMany(&cobra.Command{
 		Use:   "rehearse NAME... | -l SELECTOR",
 		Short: "Have a renewal rehearsed: everything but the renewal itself",
 		Long: "Asks the operator to rehearse a renewal. What comes of it is in the condition Rehearsed, for which --wait waits; an operator that\n" +
 			"can't rehearse leaves the request alone.",
-		Example:           "  kubectl flexreg rehearse ingress -n gateway --wait --timeout 3m",
-		ValidArgsFunction: p.complete(0),
-		RunE: func(cmd *cobra.Command, names []string) error {
-			if len(names) == 0 && s.selector == "" {
-				return errors.New("name the FlexRegistrations to rehearse, or select them with --selector")
-			}
-			return p.perform(cmd.Context(), &f, &s, names, edit{
-				done: "asked to rehearse its renewal", field: annotation(v1alpha1.AnnotationRehearse), value: constant(p.request()), reached: rehearsed, about: v1alpha1.ConditionRehearsed,
-			})
-		},
-	}
-	s.bind(cmd, false)
-	f.bind(cmd)
-	return cmd
+		Example: "  kubectl flexreg rehearse ingress -n gateway --wait --timeout 3m",
+	}, false, func() edit {
+		return edit{
+			done: "asked to rehearse its renewal", field: annotation(v1alpha1.AnnotationRehearse), value: constant(p.request()), reached: rehearsed, about: v1alpha1.ConditionRehearsed,
+		}
+	})
 }
 
 // rehearsed says that the condition is about this request.
@@ -196,35 +176,44 @@ func (p *plugin) pinCommand() *cobra.Command {
 }
 
 func (p *plugin) suspendCommand() *cobra.Command {
-	return p.suspending(&cobra.Command{
+	return p.editingMany(&cobra.Command{
 		Use:     "suspend NAME... | -l SELECTOR | --all [-A]",
 		Short:   "Stop every write for gateways: nothing is renewed, published or rolled",
 		Long:    "Sets spec.suspend: nothing is renewed, published or rolled. Certificates are still watched, and expire if nobody resumes in time.",
 		Example: "  kubectl flexreg suspend ingress -n gateway\n  kubectl flexreg suspend --all -A",
-	}, edit{done: "suspended", value: constant(true), reached: func(r *resource, _ any) bool { return r.Status.ObservedGeneration >= r.Generation }})
+	}, true, func() edit {
+		return edit{done: "suspended", field: []string{"spec", "suspend"}, value: constant(true), reached: func(r *resource, _ any) bool { return r.Status.ObservedGeneration >= r.Generation }}
+	})
 }
 
 func (p *plugin) resumeCommand() *cobra.Command {
-	return p.suspending(&cobra.Command{
+	return p.editingMany(&cobra.Command{
 		Use:     "resume NAME... | -l SELECTOR | --all [-A]",
 		Short:   "Go on with gateways that were suspended",
 		Long:    "Removes spec.suspend. With --wait it returns when the gateway's pods run with a valid certificate, and Ready is True.",
 		Example: "  kubectl flexreg resume ingress -n gateway",
-	}, edit{done: "resumed", value: constant(nil), reached: func(r *resource, _ any) bool { return settled(r) }})
+	}, true, func() edit {
+		return edit{done: "resumed", field: []string{"spec", "suspend"}, value: constant(nil), reached: func(r *resource, _ any) bool { return settled(r) }}
+	})
 }
 
-func (p *plugin) suspending(cmd *cobra.Command, e edit) *cobra.Command {
+// editingMany completes a command that makes the same edit of all that are named or selected. The edit is made when the
+// command runs.
+func (p *plugin) editingMany(cmd *cobra.Command, withAll bool, edit func() edit) *cobra.Command {
 	var f editFlags
 	var s selection
+	selectors := "--selector"
+	if withAll {
+		selectors += " or --all"
+	}
 	cmd.ValidArgsFunction = p.complete(0)
-	e.field = []string{"spec", "suspend"}
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		if len(names) == 0 && s.selector == "" && !s.all {
-			return fmt.Errorf("name the FlexRegistrations to %s, or select them with --selector or --all", cmd.Name())
+			return fmt.Errorf("name the FlexRegistrations to %s, or select them with %s", cmd.Name(), selectors)
 		}
-		return p.perform(cmd.Context(), &f, &s, names, e)
+		return p.perform(cmd.Context(), &f, &s, names, edit())
 	}
-	s.bind(cmd, true)
+	s.bind(cmd, withAll)
 	f.bind(cmd)
 	return cmd
 }
