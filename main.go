@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 	_ "time/tzdata" // for windows: the image has no time zones
 
@@ -50,13 +48,10 @@ import (
 // version and commit are set by the linker.
 var version, commit = "development", ""
 
-// The other things that this program does: superviseCommand runs flexctl for the operator (see anypoint.Supervise); in the
-// pod of a renewal Job, prepareCommand comes before flexctl and handoffCommand after it (see package job). unmanagedCommand is
-// for people.
+// The other things that this program does, beside what it does in the pod of a renewal Job (see job.RunCommand):
+// superviseCommand runs flexctl for the operator (see anypoint.Supervise); unmanagedCommand is for people.
 const (
 	superviseCommand = "supervise"
-	prepareCommand   = "prepare"
-	handoffCommand   = "handoff"
 	unmanagedCommand = "unmanaged"
 )
 
@@ -105,8 +100,8 @@ func main() {
 	if len(arguments) > 0 && arguments[0] == unmanagedCommand {
 		command = listUnmanaged
 	}
-	if len(arguments) > 0 && (arguments[0] == prepareCommand || arguments[0] == handoffCommand) {
-		command = inPod
+	if len(arguments) > 0 && (arguments[0] == job.CommandPrepare || arguments[0] == job.CommandHandoff) {
+		command = job.RunCommand
 	}
 	if err := command(arguments); err != nil {
 		fmt.Fprintln(os.Stderr, "flex-registration-operator:", err)
@@ -200,7 +195,7 @@ func run(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	config.UserAgent = "flex-registration-operator/" + version
+	config.UserAgent = userAgent()
 	config.WarningHandlerWithContext = controllers.Warnings{WarningHandlerWithContext: log.NewKubeAPIWarningLogger(log.KubeAPIWarningLoggerOptions{})}
 
 	// A renewal that is under way when the operator is stopped is finished and recorded first.
@@ -374,16 +369,28 @@ func ownImage(r client.Reader) (string, error) {
 	return pod.Spec.Containers[0].Image, nil
 }
 
+// userAgent is by which servers know the operator.
+func userAgent() string { return "flex-registration-operator/" + version }
+
+// readCA reads the certificates to trust beside the system's.
+func (o *options) readCA() ([]byte, error) {
+	if o.anypointCA == "" {
+		return nil, nil
+	}
+	ca, err := os.ReadFile(o.anypointCA)
+	if err != nil {
+		return nil, fmt.Errorf("--anypoint-ca: %w", err)
+	}
+	return ca, nil
+}
+
 // platformClient asks Anypoint over HTTP.
 func (o *options) platformClient(observe func(call string, status int)) (*platform.Client, error) {
-	var ca []byte
-	if o.anypointCA != "" {
-		var err error
-		if ca, err = os.ReadFile(o.anypointCA); err != nil {
-			return nil, fmt.Errorf("--anypoint-ca: %w", err)
-		}
+	ca, err := o.readCA()
+	if err != nil {
+		return nil, err
 	}
-	return platform.New(platform.Options{Hosts: o.anypointHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}, Observe: observe})
+	return platform.New(platform.Options{Hosts: o.anypointHosts, CA: ca, UserAgent: userAgent(), Clock: clock.RealClock{}, Observe: observe})
 }
 
 // execRenewer renews in this process's container.
@@ -420,46 +427,17 @@ func listUnmanaged([]string) error {
 	return nil
 }
 
-// inPod is what the containers of a renewal Job's pod run that are of the operator's image. The one that hands over goes on
-// when it is asked to stop, as long as the pod lets it: what it has can't be had again.
-func inPod(arguments []string) error {
-	flags := pflag.NewFlagSet(arguments[0], pflag.ContinueOnError)
-	secret := flags.String("secret", "", "The metadata of the Secret to hand the result over in, as JSON.")
-	access := flags.String("access", "", "The directory with the token and the certificates of the API server.")
-	result := flags.String("result", "", "The directory with the result.")
-	program := flags.String("install", "", "The program to install.")
-	to := flags.String("to", "", "Where to install it.")
-	if err := flags.Parse(arguments[1:]); err != nil {
-		return err
-	}
-	config, err := job.Access(*access)
-	if err != nil {
-		return err
-	}
-	if arguments[0] == handoffCommand {
-		signal.Ignore(syscall.SIGTERM)
-		return job.HandOff(context.Background(), config, *secret, *result)
-	}
-	if err := anypoint.Install(*program, *to); err != nil {
-		return err
-	}
-	return job.RehearseHandoff(ctrl.SetupSignalHandler(), config, *secret)
-}
-
 // watchConnections adds the controller of ExperienceHubConnections, where the cluster has such when the operator starts: who has
 // no API Experience Hub leaves their CRD away.
 func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) error {
 	if !o.experienceHub {
 		return nil
 	}
-	var ca []byte
-	var err error
-	if o.anypointCA != "" {
-		if ca, err = os.ReadFile(o.anypointCA); err != nil {
-			return fmt.Errorf("--anypoint-ca: %w", err)
-		}
+	ca, err := o.readCA()
+	if err != nil {
+		return err
 	}
-	asked, err := salesforce.New(salesforce.Options{Hosts: o.salesforceHosts, CA: ca, UserAgent: "flex-registration-operator/" + version, Clock: clock.RealClock{}})
+	asked, err := salesforce.New(salesforce.Options{Hosts: o.salesforceHosts, CA: ca, UserAgent: userAgent(), Clock: clock.RealClock{}})
 	if err != nil {
 		return fmt.Errorf("--salesforce-hosts: %w", err)
 	}

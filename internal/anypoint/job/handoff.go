@@ -31,15 +31,15 @@ const (
 // handoffPause is the time between two tries.
 const handoffPause = 2 * time.Second
 
-// RehearseHandoff writes the handoff Secret, whose metadata is given as JSON, in a dry run: whether the pod reaches the API
+// rehearseHandoff writes the handoff Secret, whose metadata is given as JSON, in a dry run: whether the pod reaches the API
 // server and may write the Secret is to be known before the platform is asked for what can't be had again.
-func RehearseHandoff(ctx context.Context, config *rest.Config, metadata string) error {
+func rehearseHandoff(ctx context.Context, config *rest.Config, metadata string) error {
 	return update(ctx, config, metadata, nil, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}, rehearsalTimeout)
 }
 
-// HandOff writes a renewed registration, from a directory, into the handoff Secret, whose metadata is given as JSON. The
+// handOff writes a renewed registration, from a directory, into the handoff Secret, whose metadata is given as JSON. The
 // UID in it makes the API server refuse the write where the Secret was made anew for a later attempt.
-func HandOff(ctx context.Context, config *rest.Config, metadata, directory string) error {
+func handOff(ctx context.Context, config *rest.Config, metadata, directory string) error {
 	content, err := anypoint.ReadResult(directory)
 	if err != nil {
 		return fmt.Errorf("reading the result: %w", err)
@@ -74,8 +74,8 @@ func update(ctx context.Context, config *rest.Config, metadata string, data map[
 	return nil
 }
 
-// Access connects to the API server with the token in a directory, as a pod is told to by its environment.
-func Access(directory string) (*rest.Config, error) {
+// accessConfig connects to the API server with the token in a directory, as a pod is told to by its environment.
+func accessConfig(directory string) (*rest.Config, error) {
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
 		return nil, errors.New("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is for a pod")

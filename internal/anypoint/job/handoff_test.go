@@ -115,7 +115,7 @@ func TestHandOff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := NewWithT(t)
 				api, start := &apiServer{answers: c.answers}, time.Now()
-				err := HandOff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api, Timeout: 30 * time.Second}, metadata, directory)
+				err := handOff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api, Timeout: 30 * time.Second}, metadata, directory)
 				if c.fails == "" {
 					g.Expect(err).NotTo(HaveOccurred())
 				} else {
@@ -133,7 +133,7 @@ func TestHandOff(t *testing.T) {
 func TestHandOffUpdatesThisAttemptsSecret(t *testing.T) {
 	g := NewWithT(t)
 	api := &apiServer{answers: []answer{accepted}}
-	g.Expect(HandOff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api}, metadata, result(t))).To(Succeed())
+	g.Expect(handOff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api}, metadata, result(t))).To(Succeed())
 	g.Expect(api.asked[0].Method).To(Equal(http.MethodPut))
 	g.Expect(api.asked[0].URL.Path).To(Equal("/api/v1/namespaces/gateways/secrets/flexreg-handoff-ingress"))
 	var sent corev1.Secret
@@ -155,7 +155,7 @@ func TestHandOffGivesUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := NewWithT(t)
 				api, start := &apiServer{answers: []answer{last}}, time.Now()
-				err := HandOff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api, Timeout: 30 * time.Second}, metadata, directory)
+				err := handOff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api, Timeout: 30 * time.Second}, metadata, directory)
 				g.Expect(err).To(MatchError(ContainSubstring("writing Secret gateways/flexreg-handoff-ingress as the pod's ServiceAccount")))
 				g.Expect(err.Error()).NotTo(ContainSubstring(content))
 				g.Expect(time.Since(start)).To(And(BeNumerically(">=", handoffTimeout-30*time.Second), BeNumerically("<", lifetime)))
@@ -170,7 +170,7 @@ func TestHandOffGivesUp(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			start := time.Now()
-			g.Expect(HandOff(ctx, &rest.Config{Host: "https://192.0.2.1", Transport: &apiServer{answers: []answer{forbidden}}}, metadata, directory)).To(MatchError(context.DeadlineExceeded))
+			g.Expect(handOff(ctx, &rest.Config{Host: "https://192.0.2.1", Transport: &apiServer{answers: []answer{forbidden}}}, metadata, directory)).To(MatchError(context.DeadlineExceeded))
 			g.Expect(time.Since(start)).To(Equal(time.Minute))
 		})
 	})
@@ -192,7 +192,7 @@ func TestRehearseHandoff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := NewWithT(t)
 				api, start := &apiServer{answers: c.answers}, time.Now()
-				err := RehearseHandoff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api, QPS: -1}, metadata)
+				err := rehearseHandoff(t.Context(), &rest.Config{Host: "https://192.0.2.1", Transport: api, QPS: -1}, metadata)
 				if c.fails == "" {
 					g.Expect(err).NotTo(HaveOccurred())
 				} else {
@@ -213,8 +213,8 @@ func TestHandOffOfNothing(t *testing.T) {
 	g := NewWithT(t)
 	api := &apiServer{answers: []answer{accepted}}
 	config := &rest.Config{Host: "https://192.0.2.1", Transport: api}
-	g.Expect(HandOff(t.Context(), config, metadata, filepath.Join(t.TempDir(), "missing"))).To(MatchError(os.ErrNotExist))
-	g.Expect(HandOff(t.Context(), config, "{", result(t))).To(MatchError(ContainSubstring("which Secret")))
+	g.Expect(handOff(t.Context(), config, metadata, filepath.Join(t.TempDir(), "missing"))).To(MatchError(os.ErrNotExist))
+	g.Expect(handOff(t.Context(), config, "{", result(t))).To(MatchError(ContainSubstring("which Secret")))
 	for name, leave := range map[string]func(path string) error{
 		"a link":      func(path string) error { return os.Symlink(filepath.Join(result(t), registration.DefaultKey), path) },
 		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
@@ -222,7 +222,7 @@ func TestHandOffOfNothing(t *testing.T) {
 	} {
 		directory := t.TempDir()
 		g.Expect(leave(filepath.Join(directory, registration.DefaultKey))).To(Succeed())
-		g.Expect(HandOff(t.Context(), config, metadata, directory)).To(MatchError(ContainSubstring("reading the result")), name)
+		g.Expect(handOff(t.Context(), config, metadata, directory)).To(MatchError(ContainSubstring("reading the result")), name)
 	}
 	g.Expect(api.asked).To(BeEmpty())
 }
@@ -251,14 +251,14 @@ func TestHandOffAsAPod(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
-	_, err = Access(access)
+	_, err = accessConfig(access)
 	g.Expect(err).To(MatchError(ContainSubstring("this is for a pod")))
 
 	t.Setenv("KUBERNETES_SERVICE_HOST", host)
 	t.Setenv("KUBERNETES_SERVICE_PORT", port)
-	config, err := Access(access)
+	config, err := accessConfig(access)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(HandOff(t.Context(), config, metadata, result(t))).To(Succeed())
+	g.Expect(handOff(t.Context(), config, metadata, result(t))).To(Succeed())
 	g.Expect(authorization).To(Equal("Bearer the-token"))
 	g.Expect(api.asked).To(HaveLen(1))
 }

@@ -110,14 +110,14 @@ func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, h
 					apiAccess(),
 				},
 				InitContainers: []corev1.Container{
-					restricted(containerPrepare, a.OperatorImage, []string{"/manager", "prepare", "--secret=" + string(encoded), "--access=" + accessPath,
+					restricted(containerPrepare, a.OperatorImage, []string{"/manager", CommandPrepare, "--secret=" + string(encoded), "--access=" + accessPath,
 						"--install=/flexctl-runner", "--to=" + runnerPath + "/flexctl-runner"},
 						mount("runner", runnerPath, false), mount("access", accessPath, true)),
 					a.flexctlContainer(image),
 				},
 				Containers: []corev1.Container{
 					restricted(containerHandoff, a.OperatorImage,
-						[]string{"/manager", "handoff", "--secret=" + string(encoded), "--result=" + resultPath, "--access=" + accessPath},
+						[]string{"/manager", CommandHandoff, "--secret=" + string(encoded), "--result=" + resultPath, "--access=" + accessPath},
 						mount("result", resultPath, true), mount("access", accessPath, true)),
 				},
 			},
