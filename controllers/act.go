@@ -17,13 +17,17 @@ import (
 
 // act performs one step and brings the observation up to date with what the API server answered.
 func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision) error {
-	log.FromContext(ctx).Info("acting", "step", d.Step, "message", d.Message)
+	if d.Step != renewal.StepWait {
+		log.FromContext(ctx).Info("acting", "step", d.Step, "message", d.Message)
+	}
 	if d.Step == renewal.StepRenew {
 		return r.renew(ctx, o, d)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	switch d.Step {
+	case renewal.StepWait:
+		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s })
 	case renewal.StepTidy:
 		err := r.Jobs.Remove(ctx, o.leftovers)
 		o.Leftovers, o.leftovers = 0, nil
@@ -44,11 +48,11 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 		}
 		return r.observeDeployments(ctx, o)
 	case renewal.StepAdvance:
-		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
-			return s.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut(), o.Undisturbed()...)
-		}); err != nil {
-			return err
-		}
+		// It is stored with what comes of it: who does it again gives the rollout the same sequence.
+		advanced := *o.record
+		advanced.Record = o.Record.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut(), o.Undisturbed()...)
+		o.remember(&advanced)
+		o.unsaved = true
 		return r.observeDeployments(ctx, o)
 	case renewal.StepRoll:
 		return r.roll(ctx, o, d.Deployment)
@@ -84,6 +88,7 @@ func (r *Reconciler) save(ctx context.Context, o *observation, record *gateway.R
 	}
 	r.audit(ctx, record.Record, changed.Record)
 	o.remember(&changed)
+	o.unsaved = false
 	return nil
 }
 
@@ -129,6 +134,7 @@ func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 		return err
 	}
 	o.see(secret, parsed)
+	o.published = true
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -130,7 +131,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		now := r.Clock.Now()
 		d := renewal.Plan(o.Observation, now)
 		var acted error
-		if d.Step != renewal.StepWait {
+		if d.Step != renewal.StepWait || o.unsaved {
 			acted = r.act(ctx, o, d)
 		}
 		var pending *anypoint.Pending
@@ -161,8 +162,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		case refused != nil:
 			return ctrl.Result{}, r.fail(ctx, o, refused)
 		}
-		if err := r.report(ctx, o, d); err != nil {
-			return ctrl.Result{}, err
+		// What others say may take a minute, which only good news can wait for.
+		if good := d.State == renewal.Scheduled && meta.IsStatusConditionTrue(o.flexRegistration.Status.Conditions, v1alpha1.ConditionReady); !good {
+			if err := r.report(ctx, o, d); err != nil {
+				return ctrl.Result{}, err
+			}
 		}
 		r.failures.Delete(request.NamespacedName)
 		r.looked.Store(request.NamespacedName, now)
@@ -174,14 +178,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			r.claims.endTurn(request.NamespacedName)
 			r.secrets.giveUp(request.NamespacedName)
 		}
-		// What others say may take a minute, and nobody waits for it.
 		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
 			d.At = next
 		}
-		if len(o.answered) > 0 {
-			if err := r.report(ctx, o, d); err != nil {
-				return ctrl.Result{}, err
-			}
+		if err := r.report(ctx, o, d); err != nil {
+			return ctrl.Result{}, err
 		}
 		return ctrl.Result{RequeueAfter: max(time.Millisecond, d.At.Sub(r.Clock.Now()))}, nil
 	}

@@ -50,6 +50,8 @@ type observation struct {
 	lookedAt    time.Time
 	// secrets reads and writes those of the gateway.
 	secrets heldSecrets
+	// published says that the gateway's Secret was just written, unsaved that the record has changed and was not stored yet.
+	published, unsaved bool
 	// deploymentsRead says that Deployments were seen, and aren't just empty.
 	deploymentsRead bool
 	// outdated says that so much time has passed since that everything must be looked at again.
@@ -309,7 +311,7 @@ func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error
 }
 
 // observeDeployments says how far the Deployments are. Pods are only listed where one of them is in doubt: while it is
-// rolled, and after something was put back. One that should carry the pending rollout's annotation and doesn't is read
+// rolled and its pods may decide something, and after something was put back. One that should carry the pending rollout's annotation and doesn't is read
 // live, since the cache may be behind.
 func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) error {
 	o.Deployments = nil
@@ -325,7 +327,11 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 			}
 		}
 		progress := gateway.Progress(d)
-		if undone || !revertedSince.IsZero() {
+		switch {
+		case revertedSince.IsZero() && (!undone || !renewal.PodsDecide(o.Observation, progress, r.Clock.Now())):
+		case revertedSince.IsZero() && o.published && d.Status.Replicas > 0:
+			progress.OldPods = int(d.Status.Replicas) // They were there before.
+		default:
 			pods, err := gateway.Pods(ctx, r.APIReader, d)
 			if err != nil {
 				return err

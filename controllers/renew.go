@@ -160,6 +160,10 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	}); err != nil {
 		return false, err
 	}
+	if intent.Job != "" { // From now on this is what is decided.
+		o.Resumable = true
+		d = renewal.Plan(o.Observation, now)
+	}
 	if err := r.report(ctx, o, d); err != nil {
 		// A renewal matters more than its status.
 		log.FromContext(ctx).Error(err, "reporting that a renewal starts")

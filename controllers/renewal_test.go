@@ -219,6 +219,32 @@ var _ = Describe("Renewing", func() {
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 
+	It("asks the API server little, and tells what has come of it rather than each step", func(ctx context.Context) {
+		s := newScene(ctx, 60*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Eventually(s.events).Should(ContainElement(HavePrefix("Scheduled: ")))
+		began := time.Now()
+		s.change(func(fr *v1alpha1.FlexRegistration) {
+			metav1.SetMetaDataAnnotation(&fr.ObjectMeta, v1alpha1.AnnotationRenew, "now")
+		})
+		Eventually(func() string { return s.status().LastHandledRequest }).Should(Equal("now"))
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Eventually(s.events).Should(ContainElement(HavePrefix("RolledOut: ")))
+		Expect(s.events()).To(HaveLen(3), "Scheduled, when it was made, Renewed and RolledOut")
+		requests, err := cluster.Requests(operatorUser, began)
+		Expect(err).NotTo(HaveOccurred())
+		by := map[string]int{}
+		for _, r := range requests {
+			if r.Namespace == s.namespace && r.Verb != "watch" {
+				by[r.Verb+" "+r.Resource]++
+			}
+		}
+		Expect(by).To(HaveKeyWithValue("update secrets", 5), "the claim, the outcome, the publication, the beginning of the rollout and its end: %v", by)
+		Expect(by["patch flexregistrations"]).To(BeNumerically("<=", 3), "%v", by)
+		Expect(by["list pods"]).To(BeNumerically("<=", 2), "%v", by)
+	})
+
 	It("takes spec.renewal.before, and never more than a third of the lifetime", func(ctx context.Context) {
 		s := newScene(ctx, 60*day)
 		s.fr.Spec.Renewal.Before = &metav1.Duration{Duration: 24 * time.Hour}

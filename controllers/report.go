@@ -36,9 +36,9 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 	}
 	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
 	ready := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionReady)
-	if was == nil || was.Reason != ready.Reason || was.Status != ready.Status {
+	if was == nil || was.Status != ready.Status || was.Reason != ready.Reason && !progress(was, ready) {
 		kind := corev1.EventTypeNormal
-		if ready.Status == metav1.ConditionFalse || table[ready.Reason].warn {
+		if warns(ready) {
 			kind = corev1.EventTypeWarning
 		}
 		r.event(fr, kind, ready.Reason, string(d.Step), "%s", bounded(ready.Message))
@@ -52,6 +52,16 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 	}
 	r.written.Store(client.ObjectKeyFromObject(fr), written{fr.DeepCopy(), r.Clock.Now()})
 	return nil
+}
+
+// progress says that Ready goes from one step of a renewal to the next, of which Events of their own tell what has come of it.
+func progress(was, is *metav1.Condition) bool {
+	return !warns(was) && !warns(is) && (table[was.Reason].reconciling || table[is.Reason].reconciling)
+}
+
+// warns says that a Ready condition is more than news.
+func warns(ready *metav1.Condition) bool {
+	return ready.Status == metav1.ConditionFalse || table[ready.Reason].warn
 }
 
 // project makes the status from the observation and the decision. What could not be observed keeps its last

@@ -45,6 +45,12 @@ func (s *scene) annotate(annotations map[string]string) {
 	})
 }
 
+// isUp waits until Kubernetes has rolled the gateway.
+func (s *scene) isUp() {
+	GinkgoHelper()
+	Eventually(func() bool { return gateway.Progress(s.deployment(operator.GatewayName)).Complete }).Should(BeTrue())
+}
+
 // rolledTo is the annotation on the pod template.
 func (s *scene) rolledTo() string {
 	GinkgoHelper()
@@ -78,7 +84,8 @@ var _ = Describe("After a rollout", func() {
 
 	It("watches whether the new pods stay up, for a minute", func(ctx context.Context) {
 		s := watchedScene(ctx, nil, unchanged)
-		Eventually(func() string { return s.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("whether they stay up is watched until"))
+		s.isUp()
+		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("when its new pods are up, they are watched for 1m0s"))
 		Expect(s.condition(v1alpha1.ConditionReady)).To(Equal("True/RollingOut"))
 		clk.Step(59 * time.Second)
 		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/RollingOut"))
@@ -112,7 +119,7 @@ var _ = Describe("After a rollout", func() {
 
 	It("takes pods that are drained, deleted, scaled away or added for no failure", func(ctx context.Context) {
 		s := watchedScene(ctx, nil, unchanged)
-		Eventually(func() string { return s.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("is watched until"))
+		s.isUp()
 		pods := s.pods()
 		Expect(admin.Delete(ctx, &pods[0])).To(Succeed())
 		Expect(admin.SubResource("eviction").Create(ctx, &pods[1], &policyv1.Eviction{})).To(Succeed())

@@ -287,13 +287,13 @@ var secretMetadata = &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{API
 
 func onlyIdentity(object any) (any, error) {
 	if m, ok := object.(*metav1.PartialObjectMetadata); ok {
-		renewal, owners := renewing(m), m.OwnerReferences
+		labels, owners := m.Labels, m.OwnerReferences
 		m.ObjectMeta = metav1.ObjectMeta{
 			Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion,
 			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
 		}
-		if renewal != "" {
-			m.Labels, m.OwnerReferences = map[string]string{job.LabelFlexRegistration: renewal}, owners
+		if labels[job.LabelFlexRegistration] != "" {
+			m.Labels, m.OwnerReferences = labels, owners
 		}
 	}
 	return object, nil

@@ -50,6 +50,8 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 		return p
 	}
 	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
+	p.UpSince = completeSince(d)
+	p.WasComplete = !p.UpSince.IsZero()
 	p.Failed = progressing(d).Reason == "ProgressDeadlineExceeded"
 	return p
 }

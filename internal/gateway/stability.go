@@ -15,7 +15,7 @@ import (
 // the rollout was complete, other than its removal. Of a pod's containers only the one counts that mounts the registration.
 func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle time.Duration, p *renewal.Deployment) (unstable Complaint) {
 	complete := completeSince(d)
-	p.WasComplete = !complete.IsZero()
+	p.WasComplete, p.UpSince = !complete.IsZero(), time.Time{}
 	for i := range pods {
 		pod := &pods[i]
 		if gone(pod) || !madeBy(pod, d) || p.WasComplete && pod.CreationTimestamp.After(complete) {

@@ -11,7 +11,7 @@ func resumed(o Observation, _ Decision, _ time.Time) *Decision {
 	if !o.Resumable || o.Record.Intent == nil {
 		return nil
 	}
-	return do(StepRenew, Renewing, "looking for what has become of Job %s", o.Record.Intent.Job)
+	return do(StepRenew, Renewing, "renewing in Job %s", o.Record.Intent.Job)
 }
 
 // tidied removes what renewals have left that have ended.

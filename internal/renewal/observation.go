@@ -144,7 +144,7 @@ type Deployment struct {
 	// Annotation is the value of the registration annotation on its pod template.
 	Annotation string
 	// Complete: every replica is updated and available, and no old one is left. UpSince is when the last of the new pods
-	// came up that are watched, zero where there are none.
+	// came up that are watched, zero where there are none; where pods were not looked at, when Kubernetes saw them all up.
 	Complete bool
 	UpSince  time.Time
 	// Down: one of those pods is not up. WasComplete: the rollout of the present template was complete.

@@ -276,7 +276,7 @@ func TestPlan(t *testing.T) {
 		"tried anew, to be rolled":         {o: rolledAt(noon).with(incomplete, record(Record.Retried), never(0), func(o *Observation) { o.RolloutNever = false }), step: StepRoll, state: RollingOut, deployment: "a"},
 		"up again, not yet for long":       {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Second)), step: StepWait, state: RolloutFailed, at: noon.Add(59 * time.Second)},
 		"up again":                         {o: rolledAt(noon.Add(-20*time.Minute)).with(problem(10*time.Minute), up(time.Minute), unstable), step: StepComplete, state: RollingOut, deployment: "a"},
-		"watched":                          {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Second)), step: StepWait, state: RollingOut, at: noon.Add(59 * time.Second), message: "whether they stay up is watched until 2031-05-01T12:00:59Z"},
+		"watched":                          {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Second)), step: StepWait, state: RollingOut, at: noon.Add(59 * time.Second), message: "when its new pods are up, they are watched for 1m0s"},
 		"watched, a nanosecond less":       {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute - 1)), step: StepWait, state: RollingOut, at: noon.Add(1)},
 		"watched for long enough":          {o: rolledAt(noon.Add(-2 * time.Minute)).with(up(time.Minute)), step: StepComplete, state: RollingOut, deployment: "a"},
 		"watched, due":                     {o: rolledAt(noon.Add(-2*time.Minute)).with(up(time.Second), due), step: StepRenew, state: Renewing},
@@ -563,6 +563,45 @@ func TestRolloutState(t *testing.T) {
 			g.Expect(finding).NotTo(BeNil())
 			g.Expect(finding.State).To(Equal(c.want))
 			g.Expect(finding.Message).NotTo(BeEmpty())
+		})
+	}
+}
+
+func TestPodsDecide(t *testing.T) {
+	rolled := func(change func(*Observation)) Observation {
+		o := published(older, newest, deployment("a", newest, 1, true)).with(change)
+		o.Settle, o.Record.Rollout.Rolled = time.Minute, []Rolled{{UID: "uid-a", At: noon.Add(-time.Hour)}}
+		return o
+	}
+	first := func(change func(*Deployment)) func(*Observation) {
+		return func(o *Observation) { change(&o.Deployments[0]) }
+	}
+	for name, c := range map[string]struct {
+		o    Observation
+		want bool
+	}{
+		"not rolled yet":         {rolled(first(func(d *Deployment) { d.Annotation = "" })), true},
+		"gets on":                {rolled(first(func(d *Deployment) { d.Complete = false })), false},
+		"has not got on":         {rolled(first(func(d *Deployment) { d.Complete, d.Failed = false, true })), true},
+		"takes too long":         {rolled(func(o *Observation) { o.Deployments[0].Complete, o.RolloutTimeout = false, time.Hour }), true},
+		"does not take too long": {rolled(func(o *Observation) { o.Deployments[0].Complete, o.RolloutTimeout = false, time.Hour+1 }), false},
+		"up, not for long":       {rolled(first(func(d *Deployment) { d.WasComplete, d.UpSince = true, noon.Add(1-time.Minute) })), false},
+		"up for long enough":     {rolled(first(func(d *Deployment) { d.WasComplete, d.UpSince = true, noon.Add(-time.Minute) })), true},
+		"up, nobody knows since": {rolled(first(func(*Deployment) {})), true},
+		"was up":                 {rolled(first(func(d *Deployment) { d.Complete, d.WasComplete, d.UpSince = false, true, noon })), true},
+		"failed before, gets on": {rolled(func(o *Observation) {
+			o.Deployments[0].Complete = false
+			o.Record = o.Record.RolloutFailed("it crashes", noon)
+		}), true},
+		"failed before, up again": {rolled(func(o *Observation) {
+			o.Deployments[0].UpSince = noon
+			o.Record = o.Record.RolloutFailed("it crashes", noon)
+		}), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := PodsDecide(c.o, c.o.Deployments[0], noon); got != c.want {
+				t.Errorf("got %v", got)
+			}
 		})
 	}
 }

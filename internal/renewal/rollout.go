@@ -51,10 +51,13 @@ func rolling(o Observation, base Decision, now time.Time) *Decision {
 	return nil
 }
 
-// underway tells of a Deployment that is being rolled, without its progress, which would have the status written at every
-// step of it.
+// underway tells of a Deployment that is being rolled, in the same words until that has come to its end: each step of it would
+// be worth a write of the status.
 func underway(o Observation, d Deployment, begun, now time.Time) *Decision {
 	decision := wait(RollingOut, "Deployment %s is being rolled to certificate %s", d.Name, o.Record.Desired().SerialNumber)
+	if o.Settle > 0 {
+		decision.Message += fmt.Sprintf(": when its new pods are up, they are watched for %s", o.Settle)
+	}
 	switch {
 	case takenBack(o, d):
 		decision.At = retryAt(o, d, now)
@@ -63,7 +66,6 @@ func underway(o Observation, d Deployment, begun, now time.Time) *Decision {
 		decision.At = now.Add(o.Settle)
 	case d.Complete:
 		decision.At = settled(o, d)
-		decision.Message = fmt.Sprintf("every pod of Deployment %s was started with certificate %s; whether they stay up is watched until %s", d.Name, o.Record.Desired().SerialNumber, stamp(decision.At))
 	case o.RolloutTimeout > 0:
 		decision.At = begun.Add(o.RolloutTimeout)
 	}
@@ -92,6 +94,19 @@ func finished(o Observation, d Deployment, now time.Time) bool {
 		// That its pods happen to be new does not do for one that is tried anew.
 		anew := o.Record.Rollout.Retries > 0 && strings.HasPrefix(d.Annotation, o.Record.Rollout.Fingerprint+"-")
 		return d.OldPods == 0 && (!anew || o.RolloutNever)
+	}
+}
+
+// PodsDecide says that more is to be known of a Deployment that is not done than it tells itself: that is not so while it gets
+// on, nor while its new pods are watched, of which it tells when one goes down.
+func PodsDecide(o Observation, d Deployment, now time.Time) bool {
+	switch {
+	case !current(o, d) || o.Record.Rollout.Problem != "" || late(o, d, now):
+		return true
+	case d.Complete:
+		return !now.Before(settled(o, d))
+	default:
+		return d.WasComplete
 	}
 }
 

@@ -52,7 +52,9 @@ func update(ctx context.Context, config *rest.Config, metadata string, data map[
 	if err := json.Unmarshal([]byte(metadata), secret); err != nil {
 		return fmt.Errorf("reading which Secret to hand the result over in: %w", err)
 	}
-	secret.Data = data
+	if secret.Data = data; data != nil {
+		metav1.SetMetaDataLabel(&secret.ObjectMeta, LabelHandedOver, "true")
+	}
 	api, err := corev1client.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -29,9 +30,14 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 	if err != nil {
 		return nil, a.unread(err)
 	}
+	now := a.Clock.Now()
+	failed, ended := finished(job, batchv1.JobFailed), finished(job, batchv1.JobComplete) != nil
+	giveUp := !now.Before(a.intent.Since.Add(startWithin + startMargin))
 	handoff := &corev1.Secret{}
-	if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff); client.IgnoreNotFound(err) != nil {
-		return nil, a.unread(a.handoffError("reading", err))
+	if job == nil || failed != nil || ended || giveUp || a.isHandedOver(ctx) {
+		if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff); client.IgnoreNotFound(err) != nil {
+			return nil, a.unread(a.handoffError("reading", err))
+		}
 	}
 	renewed, err := handedOver(handoff)
 	switch {
@@ -39,16 +45,11 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 		return renewed, nil
 	case err != nil:
 		return nil, &anypoint.Error{Class: anypoint.ResultInvalid, Unresolved: true, Detail: "what the pod handed over is no registration: " + err.Error()}
-	}
-	now := a.Clock.Now()
-	switch {
 	case job == nil && now.Before(a.intent.Since.Add(createWithin)):
 		return nil, a.pending("it is not there yet", false, createWithin)
 	case job == nil:
 		return nil, a.withoutJob(ctx, now)
 	}
-	failed, ended := finished(job, batchv1.JobFailed), finished(job, batchv1.JobComplete) != nil
-	giveUp := !now.Before(a.intent.Since.Add(startWithin + startMargin))
 	// Before something final is said of the pod, the cache is not enough: it may be behind that of Jobs.
 	reader := a.Cache
 	if failed != nil || giveUp {
@@ -70,20 +71,20 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 	case ended:
 		return nil, a.failed("it reports success, but nothing was handed over")
 	case (started || pod == nil && job.Status.Failed > 0) && now.Before(a.intent.Until):
-		return nil, a.pending("flexctl has been started", false, a.intent.Until.Sub(now))
+		return nil, a.pending("", false, a.intent.Until.Sub(now))
 	case started || pod == nil && job.Status.Failed > 0:
 		return nil, a.failed("it has not ended in time " + podFailure(pod))
 	}
-	why, stuck, err := a.waitsFor(ctx, job, pod, now)
+	why, err := a.waitsFor(ctx, job, pod, now)
 	switch {
 	case err != nil:
 		return nil, a.unread(err)
 	case !giveUp:
-		return nil, a.pending(why, stuck, eventsAfter)
+		return nil, a.pending(why, why != "", eventsAfter)
 	case pod != nil && pod.Spec.NodeName != "" && mayHaveStarted(pod):
 		return nil, a.failed("nothing was heard of its pod from node " + pod.Spec.NodeName)
 	default: // A pod that comes up now does not run flexctl any more.
-		return nil, a.notStarted(why)
+		return nil, a.notStarted(cmp.Or(why, "its pod did not start in time"))
 	}
 }
 
@@ -157,9 +158,12 @@ func (a *attempt) pod(ctx context.Context, reader client.Reader, job *batchv1.Jo
 	return newest, nil
 }
 
-// finished returns the condition that ended a Job, nil if it didn't. A Job that is about to fail still has pods whose
-// end is awaited.
+// finished returns the condition that ended a Job, nil if it didn't, or there is none. A Job that is about to fail still has pods
+// whose end is awaited.
 func finished(job *batchv1.Job, kind batchv1.JobConditionType) *batchv1.JobCondition {
+	if job == nil {
+		return nil
+	}
 	i := slices.IndexFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool { return c.Type == kind && c.Status == corev1.ConditionTrue })
 	if i < 0 {
 		return nil

@@ -36,6 +36,7 @@ type seenCase struct {
 	unresolved bool
 	renewed    bool
 	stuck      bool
+	quiet      bool // all goes well
 	says       []string
 	again      time.Duration // when to look again, since the claim
 }
@@ -62,14 +63,14 @@ func TestLook(t *testing.T) {
 	claim := `{"class":"RequestRefused","detail":"no ` + appSecret + `"}`
 	for name, c := range map[string]seenCase{
 		// It has not started yet.
-		"no pod yet":               {after: time.Second, objects: objects(made()), says: []string{"its pod is being made"}, again: 31 * time.Second},
-		"no pod, no Event":         {after: 30 * time.Second, objects: objects(made()), says: []string{"its pod is being made"}, again: time.Minute},
+		"no pod yet":               {after: time.Second, objects: objects(made()), quiet: true, again: 31 * time.Second},
+		"no pod, no Event":         {after: 30 * time.Second, objects: objects(made()), quiet: true, again: time.Minute},
 		"no room":                  {after: 31 * time.Second, objects: objects(made(), warning(jobUID, "FailedCreate", quota, since)), stuck: true, says: []string{"FailedCreate", "exceeded quota"}},
-		"no room, just begun":      {after: 29 * time.Second, objects: objects(made(), warning(jobUID, "FailedCreate", quota, since)), says: []string{"its pod is being made"}},
+		"no room, just begun":      {after: 29 * time.Second, objects: objects(made(), warning(jobUID, "FailedCreate", quota, since)), quiet: true},
 		"the newest warning":       {after: time.Minute, objects: objects(made(), warning(jobUID, "Old", "old", since), warning(jobUID, "New", "new", since.Add(1*time.Second)), warning(jobUID, "Older", "older", since.Add(-time.Second))), stuck: true, says: []string{"New: new"}},
-		"another object's warning": {after: time.Minute, objects: objects(made(), warning("another", "FailedCreate", quota, since)), says: []string{"its pod is being made"}},
-		"a pod that starts":        {after: time.Second, objects: objects(made(), pod()), says: []string{"its pod is starting"}},
-		"a pod before its kubelet": {after: time.Second, objects: objects(made(), pod(func(p *corev1.Pod) { p.Status = corev1.PodStatus{} })), says: []string{"its pod is starting"}},
+		"another object's warning": {after: time.Minute, objects: objects(made(), warning("another", "FailedCreate", quota, since)), quiet: true},
+		"a pod that starts":        {after: time.Second, objects: objects(made(), pod()), quiet: true},
+		"a pod before its kubelet": {after: time.Second, objects: objects(made(), pod(func(p *corev1.Pod) { p.Status = corev1.PodStatus{} })), quiet: true},
 		"a volume that is missing": {after: 31 * time.Second, objects: objects(made(), pod(), warning("the-pod", "FailedMount", `configmap "kube-root-ca.crt" not found`, since)), stuck: true, says: []string{"FailedMount", "kube-root-ca.crt"}},
 		"unschedulable":            {after: time.Second, objects: objects(made(), pod(unscheduled)), stuck: true, says: []string{"not scheduled (Unschedulable): 0/3 nodes are available"}},
 		"an image that is missing": {after: time.Second, objects: objects(made(), pod(is(containerFlexctl, waits("ImagePullBackOff", "not found")))), stuck: true, says: []string{"container flexctl with image flex-gateway:1 waits (ImagePullBackOff): not found"}},
@@ -80,7 +81,7 @@ func TestLook(t *testing.T) {
 		// It does not come to start. The last moment at which a pod may still run flexctl is not over for the operator.
 		"the last moment":         {after: fence - 1, objects: objects(made(), pod()), again: fence},
 		"looks when that is over": {after: fence - 10*time.Second, objects: objects(made(), pod()), again: fence},
-		"given up":                {after: fence, objects: objects(made(), pod()), class: anypoint.JobNotStarted, says: []string{"its pod is starting"}},
+		"given up":                {after: fence, objects: objects(made(), pod()), class: anypoint.JobNotStarted, says: []string{"its pod did not start in time"}},
 		"given up without a pod":  {after: fence, objects: objects(made(), warning(jobUID, "FailedCreate", quota, since)), class: anypoint.JobNotStarted, says: []string{"exceeded quota"}},
 		"given up without image":  {after: time.Hour, objects: objects(made(), pod(is(containerFlexctl, waits("ImagePullBackOff", "x")))), class: anypoint.JobNotStarted, says: []string{"ImagePullBackOff"}},
 		"evicted before":          {after: time.Minute, objects: objects(made(failed), pod(podFailed("Evicted", "The node was low on resource: memory."))), class: anypoint.JobNotStarted, says: []string{"Evicted The node was low on resource"}},
@@ -88,7 +89,7 @@ func TestLook(t *testing.T) {
 		"too late before it":      {after: lifetime, objects: objects(made(late), pod()), class: anypoint.JobNotStarted},
 
 		// flexctl runs, or has run.
-		"flexctl runs":                {after: time.Minute, objects: objects(made(), pod(is(containerFlexctl, runs()))), says: []string{"flexctl has been started"}, again: fence},
+		"flexctl runs":                {after: time.Minute, objects: objects(made(), pod(is(containerFlexctl, runs()))), quiet: true, again: fence},
 		"it runs past the fence":      {after: fence, objects: objects(made(), pod(is(containerFlexctl, runs()))), again: Hold},
 		"its last moment":             {after: Hold - 1, objects: objects(made(), pod(is(containerFlexctl, runs()))), again: Hold},
 		"it runs for ever":            {after: Hold, objects: objects(made(), pod(is(containerFlexctl, runs()))), class: anypoint.JobFailed, unresolved: true, says: []string{"has not ended in time"}},
@@ -106,7 +107,7 @@ func TestLook(t *testing.T) {
 		"its node has lost it": {after: time.Minute, objects: objects(made(failed), pod(podFailed("NodeLost", "x"), func(p *corev1.Pod) {
 			p.Status.InitContainerStatuses[1].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "ContainerStatusUnknown"}
 		})), class: anypoint.JobFailed, unresolved: true},
-		"it has ended":              {after: time.Minute, objects: objects(made(), pod(flexctlRan, is(containerHandoff, runs()))), says: []string{"flexctl has been started"}, again: fence},
+		"it has ended":              {after: time.Minute, objects: objects(made(), pod(flexctlRan, is(containerHandoff, runs()))), quiet: true, again: fence},
 		"handing over fails":        {after: time.Minute, objects: objects(made(), pod(flexctlRan, is(containerHandoff, terminated(1, "Error", "forbidden")))), again: fence},
 		"handing over has failed":   {after: time.Minute, objects: objects(made(failed), pod(flexctlRan, is(containerHandoff, terminated(1, "Error", "forbidden")))), class: anypoint.JobFailed, unresolved: true, says: []string{"backoff limit", "container handoff ended with exit code 1 (Error): forbidden"}},
 		"success without a result":  {after: time.Minute, objects: objects(made(ended(batchv1.JobComplete, "", "")), pod(flexctlRan)), class: anypoint.JobFailed, unresolved: true, says: []string{"nothing was handed over"}},
@@ -117,8 +118,8 @@ func TestLook(t *testing.T) {
 		"a pod that had gone":       {after: Hold, objects: objects(made(func(j *batchv1.Job) { j.Status.Failed = 1 })), class: anypoint.JobFailed, unresolved: true, says: []string{"has not ended in time"}},
 		"a node that is silent":     {after: fence, objects: objects(made(), pod(func(p *corev1.Pod) { p.Spec.NodeName, p.Status = "edge-1", corev1.PodStatus{} })), class: anypoint.JobFailed, unresolved: true, says: []string{"nothing was heard of its pod from node edge-1"}},
 		"the newer of two pods":     {after: time.Minute, objects: objects(made(), pod(is(containerFlexctl, terminated(1, "Error", claim))), pod(newer)), again: 90 * time.Second},
-		"somebody else's pod":       {after: time.Second, objects: objects(made(), pod(func(p *corev1.Pod) { p.OwnerReferences[0].UID = "another" }, is(containerFlexctl, terminated(1, "Error", claim)))), says: []string{"its pod is being made"}},
-		"a pod of nobody":           {after: time.Second, objects: objects(made(), pod(func(p *corev1.Pod) { p.OwnerReferences = nil }, is(containerFlexctl, runs()))), says: []string{"its pod is being made"}},
+		"somebody else's pod":       {after: time.Second, objects: objects(made(), pod(func(p *corev1.Pod) { p.OwnerReferences[0].UID = "another" }, is(containerFlexctl, terminated(1, "Error", claim)))), quiet: true},
+		"a pod of nobody":           {after: time.Second, objects: objects(made(), pod(func(p *corev1.Pod) { p.OwnerReferences = nil }, is(containerFlexctl, runs()))), quiet: true},
 		"no Job yet":                {after: createWithin - 1, says: []string{"it is not there yet"}},
 		"no Job, but its pod":       {after: createWithin, objects: objects(pod(flexctlRan)), says: []string{"its pod has not ended yet"}},
 		"no Job, its pod for ever":  {after: Hold, objects: objects(pod(flexctlRan)), class: anypoint.JobFailed, unresolved: true},
@@ -139,11 +140,13 @@ func TestLook(t *testing.T) {
 		"a foreign Secret without a Job": {after: createWithin, objects: objects(foreign(renewed)), class: anypoint.JobFailed, unresolved: true},
 
 		// The cache is behind.
-		"Job not cached":              {after: time.Minute, objects: objects(made(), pod()), cached: objects(handoff("")), says: []string{"its pod is being made"}},
-		"pod of a failed Job":         {after: time.Minute, objects: objects(made(failed), pod(podFailed("Evicted", "low"))), cached: objects(made(failed)), class: anypoint.JobNotStarted, says: []string{"Evicted"}},
-		"state of a failed Job's pod": {after: time.Minute, objects: objects(made(failed), pod(is(containerFlexctl, terminated(1, "Error", claim)))), cached: objects(made(failed), pod()), class: anypoint.RequestRefused},
-		"started before it is late":   {after: fence, objects: objects(made(), pod(is(containerFlexctl, runs()))), cached: objects(made(), pod()), again: Hold},
-		"result not cached":           {after: time.Minute, objects: objects(made(), pod(), handoff(renewed)), cached: objects(made(), pod()), renewed: true},
+		"Job not cached":               {after: time.Minute, objects: objects(made(), pod()), cached: objects(handoff("")), quiet: true},
+		"pod of a failed Job":          {after: time.Minute, objects: objects(made(failed), pod(podFailed("Evicted", "low"))), cached: objects(made(failed)), class: anypoint.JobNotStarted, says: []string{"Evicted"}},
+		"state of a failed Job's pod":  {after: time.Minute, objects: objects(made(failed), pod(is(containerFlexctl, terminated(1, "Error", claim)))), cached: objects(made(failed), pod()), class: anypoint.RequestRefused},
+		"started before it is late":    {after: fence, objects: objects(made(), pod(is(containerFlexctl, runs()))), cached: objects(made(), pod()), again: Hold},
+		"result not cached":            {after: time.Second, objects: objects(made(), pod(), handoff(renewed)), cached: objects(made(), pod(), handoff("")), quiet: true},
+		"result not cached, Job ended": {after: time.Minute, objects: objects(made(), pod(), handoff(renewed)), cached: objects(made(failed), handoff("")), renewed: true},
+		"result not cached, too late":  {after: fence, objects: objects(made(), pod(), handoff(renewed)), cached: objects(made(), pod(), handoff("")), renewed: true},
 
 		// What can't be seen is no answer.
 		"Job unreadable":    {after: time.Minute, objects: objects(made()), fails: "get Job", stuck: true, says: []string{"getting Job"}, again: 90 * time.Second},
@@ -194,6 +197,9 @@ func (c *seenCase) check(g *WithT, answer *registration.Registration, err error)
 		text = pending.Message
 	}
 	g.Expect(answer).To(BeNil())
+	if c.quiet {
+		g.Expect(text).To(Equal("renewing in Job "+jobName), "nothing that the status would be written for")
+	}
 	for _, says := range c.says {
 		g.Expect(text).To(ContainSubstring(says))
 	}
@@ -249,7 +255,7 @@ func startError(reason string) corev1.ContainerState {
 
 func otherKey(content string) *corev1.Secret {
 	s := handoff("")
-	s.Data = map[string][]byte{"other": []byte(content)}
+	s.Labels, s.Data = map[string]string{LabelHandedOver: "true"}, map[string][]byte{"other": []byte(content)}
 	return s
 }
 

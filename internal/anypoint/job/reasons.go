@@ -13,26 +13,20 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
-// waitsFor says what a Job waits for whose flexctl was not started, and whether somebody may have to act.
-func (a *attempt) waitsFor(ctx context.Context, job *batchv1.Job, pod *corev1.Pod, now time.Time) (why string, stuck bool, err error) {
-	why, uid := "its pod is being made", job.UID
+// waitsFor says what a Job waits for whose flexctl was not started, where somebody may have to act; "" where it may just take
+// its time.
+func (a *attempt) waitsFor(ctx context.Context, job *batchv1.Job, pod *corev1.Pod, now time.Time) (why string, err error) {
+	uid := job.UID
 	if pod != nil {
 		if why := gateway.PodProblem(pod); why != "" {
-			return why, true, nil
+			return why, nil
 		}
-		why, uid = "its pod is starting", pod.UID
+		uid = pod.UID
 	}
 	if now.Before(a.intent.Since.Add(eventsAfter)) {
-		return why, false, nil
+		return "", nil
 	}
-	warning, err := a.lastWarning(ctx, uid)
-	if err != nil {
-		return "", false, err
-	}
-	if warning == "" {
-		return why, false, nil
-	}
-	return warning, true, nil
+	return a.lastWarning(ctx, uid)
 }
 
 // lastWarning is the newest warning Event about an object, "" if there is none.

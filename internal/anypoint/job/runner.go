@@ -148,7 +148,7 @@ func (a *attempt) begin(ctx context.Context, old *registration.Registration, cre
 			return nil, notStarted(fmt.Errorf("creating it: %w", err))
 		}
 	}
-	return nil, a.pending("the Job has been created", false, eventsAfter)
+	return nil, a.pending("", false, eventsAfter)
 }
 
 // fence makes sure, after an error, that there is no Job, or else that its pod can't start. It returns false where that
@@ -165,7 +165,8 @@ func (a *attempt) fence(ctx context.Context, secret *corev1.Secret, job *batchv1
 	return apierrors.IsNotFound(a.APIReader.Get(ctx, client.ObjectKeyFromObject(job), job))
 }
 
-// pending says when to look again: after a while, but no later than something is to be decided.
+// pending says when to look again: after a while, but no later than something is to be decided. There is no message while all
+// goes well: each would be worth a write of the status.
 func (a *attempt) pending(message string, stuck bool, after time.Duration) *anypoint.Pending {
 	now := a.Clock.Now()
 	at := now.Add(after)
@@ -174,7 +175,10 @@ func (a *attempt) pending(message string, stuck bool, after time.Duration) *anyp
 			at = limit
 		}
 	}
-	return &anypoint.Pending{Message: fmt.Sprintf("renewing in Job %s: %s", a.intent.Job, message), Stuck: stuck, At: at}
+	if message != "" {
+		message = ": " + message
+	}
+	return &anypoint.Pending{Message: fmt.Sprintf("renewing in Job %s%s", a.intent.Job, message), Stuck: stuck, At: at}
 }
 
 // removeEarlier removes the Jobs of earlier attempts, the last of which was kept for its logs.

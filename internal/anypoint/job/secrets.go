@@ -19,6 +19,9 @@ import (
 // LabelFlexRegistration, on what a renewal makes, names the FlexRegistration that it is for.
 const LabelFlexRegistration = "gateway.flexops.dev/flexregistration"
 
+// LabelHandedOver, on the handoff Secret, says that a pod has written it: that is seen without reading it.
+const LabelHandedOver = "gateway.flexops.dev/handed-over"
+
 // The types of the Secrets of a renewal. A Secret's type can't be changed, so nobody's Secret turns into one of them.
 const (
 	// AttemptType is that of a Secret that holds what one attempt starts from.
@@ -88,6 +91,14 @@ func (a *attempt) handoffError(doing string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s Secret %s/%s, in which the pod is to hand its result over: %w", doing, a.fr.Namespace, HandoffName(a.fr.Name), err)
+}
+
+// isHandedOver says whether the cache shows that a pod has handed its result over.
+func (a *attempt) isHandedOver(ctx context.Context) bool {
+	handoff := &metav1.PartialObjectMetadata{}
+	handoff.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff)
+	return err == nil && handoff.Labels[LabelHandedOver] != ""
 }
 
 // handedOver reads a result; nil where there is none yet.
