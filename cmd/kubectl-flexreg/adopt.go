@@ -29,7 +29,7 @@ func (p *plugin) adoptCommand() *cobra.Command {
 			}
 			found, err := gateway.WriteManifests(cmd.Context(), c, namespace, credentials, p.Out)
 			if err != nil {
-				return explained("looking for gateways", err)
+				return explained("looking for gateways", flexRegistration, err)
 			}
 			fmt.Fprintf(p.ErrOut, "%d Deployments with a registration are not covered by a FlexRegistration\n", found)
 			return nil

@@ -23,7 +23,7 @@ func constant(value any) func(context.Context, client.Client, *resource) (any, e
 	return func(context.Context, client.Client, *resource) (any, error) { return value, nil }
 }
 
-// editCommands are those that change a FlexRegistration.
+// editCommands are those that change a resource.
 func (p *plugin) editCommands() []*cobra.Command {
 	return []*cobra.Command{p.renewCommand(), p.approveCommand(), p.confirmCommand(), p.rehearseCommand(), p.pinCommand(), p.suspendCommand(), p.resumeCommand()}
 }
@@ -177,9 +177,10 @@ func (p *plugin) pinCommand() *cobra.Command {
 
 func (p *plugin) suspendCommand() *cobra.Command {
 	return p.editingMany(&cobra.Command{
-		Use:     "suspend NAME... | -l SELECTOR | --all [-A]",
-		Short:   "Stop every write for gateways: nothing is renewed, published or rolled",
-		Long:    "Sets spec.suspend: nothing is renewed, published or rolled. Certificates are still watched, and expire if nobody resumes in time.",
+		Use:   "suspend NAME... | -l SELECTOR | --all [-A]",
+		Short: "Stop every write for gateways: nothing is renewed, published or rolled",
+		Long: "Sets spec.suspend: nothing is renewed, published or rolled. Certificates are still watched, and expire if nobody resumes in time.\n" +
+			"An ExperienceHubConnection, by aehconn/NAME: nothing is changed in Salesforce.",
 		Example: "  kubectl flexreg suspend ingress -n gateway\n  kubectl flexreg suspend --all -A",
 	}, true, func() edit {
 		return edit{done: "suspended", field: []string{"spec", "suspend"}, value: constant(true), reached: func(r *resource, _ any) bool { return r.Status.ObservedGeneration >= r.Generation }}
@@ -188,9 +189,10 @@ func (p *plugin) suspendCommand() *cobra.Command {
 
 func (p *plugin) resumeCommand() *cobra.Command {
 	return p.editingMany(&cobra.Command{
-		Use:     "resume NAME... | -l SELECTOR | --all [-A]",
-		Short:   "Go on with gateways that were suspended",
-		Long:    "Removes spec.suspend. With --wait it returns when the gateway's pods run with a valid certificate, and Ready is True.",
+		Use:   "resume NAME... | -l SELECTOR | --all [-A]",
+		Short: "Go on with gateways that were suspended",
+		Long: "Removes spec.suspend, also of an ExperienceHubConnection, by aehconn/NAME. With --wait it returns when the gateway's pods run with a\n" +
+			"valid certificate, and Ready is True.",
 		Example: "  kubectl flexreg resume ingress -n gateway",
 	}, true, func() edit {
 		return edit{done: "resumed", field: []string{"spec", "suspend"}, value: constant(nil), reached: func(r *resource, _ any) bool { return settled(r) }}
@@ -198,12 +200,12 @@ func (p *plugin) resumeCommand() *cobra.Command {
 }
 
 // editingMany completes a command that makes the same edit of all that are named or selected. The edit is made when the
-// command runs.
-func (p *plugin) editingMany(cmd *cobra.Command, withAll bool, edit func() edit) *cobra.Command {
+// command runs. What is suspended can be all, and an ExperienceHubConnection.
+func (p *plugin) editingMany(cmd *cobra.Command, suspends bool, edit func() edit) *cobra.Command {
 	var f editFlags
-	var s selection
+	s := selection{connections: suspends}
 	selectors := "--selector"
-	if withAll {
+	if suspends {
 		selectors += " or --all"
 	}
 	cmd.ValidArgsFunction = p.complete(0)
@@ -213,7 +215,7 @@ func (p *plugin) editingMany(cmd *cobra.Command, withAll bool, edit func() edit)
 		}
 		return p.perform(cmd.Context(), &f, &s, names, edit())
 	}
-	s.bind(cmd, withAll)
+	s.bind(cmd, suspends)
 	f.bind(cmd)
 	return cmd
 }

@@ -130,14 +130,14 @@ func (p *plugin) change(ctx context.Context, c client.Client, f *editFlags, e ed
 		if !apierrors.IsConflict(err) {
 			return err
 		}
-		latest, failed := get(ctx, c, client.ObjectKeyFromObject(read.raw))
+		latest, failed := get(ctx, c, read.kind(), client.ObjectKeyFromObject(read.raw))
 		if failed != nil {
 			return failed
 		}
 		now, _, _ := unstructured.NestedFieldNoCopy(latest.raw.Object, e.field...)
 		anew, failed := e.value(ctx, c, latest)
 		if failed != nil || !reflect.DeepEqual(was, now) || !reflect.DeepEqual(anew, value) {
-			return fmt.Errorf("somebody has changed it meanwhile: look at it with `kubectl flexreg status %s -n %s`, and repeat the command", read.Name, read.Namespace)
+			return fmt.Errorf("somebody has changed it meanwhile: look at it with `kubectl flexreg status %s -n %s`, and repeat the command", read.argument(), read.Namespace)
 		}
 		read = latest
 		return err

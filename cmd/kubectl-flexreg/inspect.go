@@ -77,10 +77,11 @@ func (p *plugin) secret(ctx context.Context, name string) (data map[string][]byt
 	if err != nil {
 		return nil, "", "", err
 	}
-	r, err := get(ctx, c, client.ObjectKey{Namespace: namespace, Name: name})
+	named, err := (&selection{}).read(ctx, c, namespace, []string{name})
 	if err != nil {
 		return nil, "", "", err
 	}
+	r := named[0]
 	ref := r.Status.SecretRef
 	if ref == nil || r.Status.ObservedGeneration < r.Generation {
 		g, finding, err := gateway.Discover(ctx, c, &r.FlexRegistration)

@@ -1,6 +1,6 @@
-// Command kubectl-flexreg is a kubectl plugin, called as `kubectl flexreg`: it shows FlexRegistrations as a person would want to
-// see them, and does by name what a person may do to them. It has the rights of whoever calls it, and needs no operator to be
-// there. docs/kubectl-plugin.md describes it.
+// Command kubectl-flexreg is a kubectl plugin, called as `kubectl flexreg`: it shows FlexRegistrations, and beside them
+// ExperienceHubConnections, as a person would want to see them, and does by name what a person may do to them. It has the rights
+// of whoever calls it, and needs no operator to be there. docs/kubectl-plugin.md describes it.
 package main
 
 import (
@@ -80,7 +80,7 @@ func newRoot(streams genericiooptions.IOStreams, now clock.PassiveClock) *cobra.
 	root := &cobra.Command{
 		Use:   "kubectl-flexreg",
 		Short: "Look after the platform registrations of Flex Gateways",
-		Long: "Shows FlexRegistrations, the registrations that they speak of, and does by name what a person may do to them.\n\n" +
+		Long: "Shows FlexRegistrations, the registrations that they speak of, and ExperienceHubConnections, and does by name what a person may do to them.\n\n" +
 			"Exit codes: 0 all is well; 1 the command could not be carried out; 2 something is not Ready, has failed, or was not done in time.",
 		Version:       version,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl flexreg"},

@@ -103,10 +103,10 @@ func start(t *testing.T) *suite {
 		s.create(operator.Namespace(name))
 	}
 	s.create(operator.CredentialsSecret(watched, s.appID, secret))
-	// Who calls the plugin may do with FlexRegistrations what they like, and read one Secret.
+	// Who calls the plugin may do with both kinds what they like, and read one Secret.
 	s.kubeconfig, err = s.cluster.UserKubeconfig("person", "people")
 	s.Expect(err).NotTo(HaveOccurred())
-	s.grant("people", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"flexregistrations"}, Verbs: []string{"get", "list", "watch", "patch"}},
+	s.grant("people", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"flexregistrations", "experiencehubconnections"}, Verbs: []string{"get", "list", "watch", "patch"}},
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{operator.SecretName}, Verbs: []string{"get"}},
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"namespaces"}, ResourceNames: []string{"kube-system"}, Verbs: []string{"get"}},
 		rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"list", "get"}})
@@ -167,7 +167,7 @@ func (s *suite) gateway(name string, remaining time.Duration, change func(*v1alp
 }
 
 func (s *suite) get(namespace, name string) *resource {
-	r, err := get(s.Context(), s.admin, client.ObjectKey{Namespace: namespace, Name: name})
+	r, err := get(s.Context(), s.admin, flexRegistration, client.ObjectKey{Namespace: namespace, Name: name})
 	s.Expect(err).NotTo(HaveOccurred())
 	return r
 }
@@ -194,7 +194,7 @@ func TestPlugin(t *testing.T) {
 		test func(*suite)
 	}{
 		{"Status", (*suite).status}, {"Inspect", (*suite).inspect}, {"Export", (*suite).export}, {"Adopt", (*suite).adopt},
-		{"Writing", (*suite).writing}, {"NobodyIsOverwritten", (*suite).nobodyIsOverwritten}, {"Rehearse", (*suite).rehearse}, {"Completion", (*suite).completion},
+		{"Writing", (*suite).writing}, {"NobodyIsOverwritten", (*suite).nobodyIsOverwritten}, {"Rehearse", (*suite).rehearse}, {"Completion", (*suite).completion}, {"Connections", (*suite).connections},
 		{"Renew", (*suite).renew}, {"Approve", (*suite).approve}, {"Pin", (*suite).pin}, {"Resume", (*suite).resume}, {"Confirm", (*suite).confirm}, {"GivenUp", (*suite).givenUp}, {"NoSuchResource", (*suite).noSuchResource},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.test(s.in(t)) })
@@ -465,7 +465,7 @@ func (s *suite) rehearse() {
 	answer := func(status, reason string) {
 		s.Helper()
 		s.Eventually(func(g Gomega) {
-			u := empty()
+			u := empty(flexRegistration)
 			g.Expect(s.admin.Get(s.Context(), client.ObjectKey{Namespace: unwatched, Name: "ingress"}, u)).To(Succeed())
 			request := u.GetAnnotations()["gateway.flexops.dev/rehearse"]
 			handled, _, _ := unstructured.NestedString(u.Object, "status", "lastHandledRehearsal")
@@ -507,6 +507,89 @@ func (s *suite) completion() {
 	}
 	s.Expect(complete("status", "")).To(And(ContainSubstring("ingress\tScheduled\n"), ContainSubstring("refused\t"), ContainSubstring(":4\n")))
 	s.Expect(complete("approve", "ingress", "")).To(Equal(":4\n"), "it takes one name")
+}
+
+// connections shows what is told of one beside FlexRegistrations. In the end it takes their CustomResourceDefinition away.
+func (s *suite) connections() {
+	alone := s.flexreg(2, "status", "-n", unwatched)
+	s.Expect(alone.errOut).To(Equal("1 of 2 not Ready: told/refused\n"))
+	guest := s.in(s.T)
+	var err error
+	guest.kubeconfig, err = s.cluster.UserKubeconfig("guest", "guests")
+	s.Expect(err).NotTo(HaveOccurred())
+	s.grant("guests", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"flexregistrations"}, Verbs: []string{"get", "list"}})
+	c := hub().connection
+	c.ObjectMeta = metav1.ObjectMeta{Namespace: unwatched, Name: "hub", Labels: map[string]string{"stage": "hub"}}
+	c.Spec.Salesforce = &v1alpha1.SalesforceCertificate{InstanceURL: "https://example.my.salesforce.com", APIVersion: "62.0", CredentialsRef: v1alpha1.LocalReference{Name: "salesforce"}}
+	status := c.Status
+	s.create(c)
+	told := func(anypoint time.Duration, conditions ...metav1.Condition) {
+		s.Helper()
+		c.Status = status
+		c.Status.ObservedGeneration, c.Status.Conditions = c.Generation, conditions
+		expires := func(after time.Duration) metav1.Time { return metav1.NewTime(s.clock.Now().Add(after + time.Second)) }
+		c.Status.Anypoint = &v1alpha1.ConnectionCertificate{Name: "salesforce", NotAfter: expires(anypoint)}
+		c.Status.Renamed = []v1alpha1.ConnectionCertificate{{Name: "Anypoint_to_expire", NotAfter: expires(8 * day)}, {Name: "Anypoint_to_expire_2", NotAfter: expires(20 * day)}}
+		s.Expect(s.admin.Status().Update(s.Context(), c)).To(Succeed())
+	}
+	loginRequired := []metav1.Condition{condition("Ready", "True", "LoginRequired", "log in before 2026-12-12"), condition("ActionRequired", "True", "LoginRequired", "log in before 2026-12-12")}
+	told(200*day, loginRequired...)
+
+	r := s.flexreg(2, "status", "-n", unwatched)
+	s.Expect(r.errOut).To(Equal("1 of 3 not Ready: told/refused\n"))
+	s.Expect(r.out).To(HavePrefix(alone.out + "\n"))
+	s.Expect(strings.TrimPrefix(r.out, alone.out)).To(MatchRegexp(`^\nNAME +READY +REASON +ANYPOINT +SALESFORCE +NEXT\naehconn/hub +True +LoginRequired +\S+ \(in 200d\) +\S+ \(in 20d\) +somebody must act: LoginRequired\n$`))
+	s.Expect(s.flexreg(0, "status", "-n", unwatched, "-l", "stage=hub", "-o", "wide").out).To(MatchRegexp(`^NAME[^\n]*\naehconn/hub .* log in before 2026-12-12\n$`))
+	s.Expect(s.flexreg(0, "status", "-n", unwatched, "-l", "stage=production").out).NotTo(ContainSubstring("aehconn"))
+	s.Expect(s.flexreg(2, "status", "-A").out).To(MatchRegexp(`\nNAMESPACE +NAME[^\n]*\ntold +aehconn/hub +True`))
+	for _, name := range []string{"aehconn/hub", "experiencehubconnection.gateway.flexops.dev/hub"} {
+		s.Expect(s.flexreg(0, "status", name, "-n", unwatched).out).To(And(MatchRegexp(`^Name: +told/hub\nReady: +True\nWhy: +LoginRequired: log in before 2026-12-12\n`), MatchRegexp(`Salesforce: +Anypoint_to_expire_2, expires `), MatchRegexp(`\nActionRequired +True`)))
+	}
+	s.Expect(s.flexreg(2, "status", "-n", unwatched, "-o", "name").out).To(Equal("flexregistration.gateway.flexops.dev/refused\nexperiencehubconnection.gateway.flexops.dev/hub\nflexregistration.gateway.flexops.dev/ingress\n"))
+	var one v1alpha1.ExperienceHubConnection
+	s.Expect(json.Unmarshal([]byte(s.flexreg(0, "status", "aehconn/hub", "-n", unwatched, "-o", "json").out), &one)).To(Succeed())
+	s.Expect(one.Status.Renamed).To(HaveLen(2))
+	s.Expect(s.flexreg(0, "__complete", "--namespace="+unwatched, "--kubeconfig="+s.kubeconfig, "status", "aehconn/").out).To(ContainSubstring("aehconn/hub\tLoginRequired\n"))
+
+	told(-day, condition("Ready", "True", "Watching", "the operator that said so is gone"))
+	s.Expect(s.flexreg(2, "status", "ingress", "aehconn/hub", "-n", unwatched).errOut).To(Equal("1 of 2 not Ready: ExperienceHubConnection told/hub\n"))
+	told(200*day, loginRequired...)
+
+	const object = "experiencehubconnection.gateway.flexops.dev/hub "
+	s.Expect(s.flexreg(0, "suspend", "aehconn/hub", "-n", unwatched).out).To(Equal(object + "suspended\n"))
+	latest := func() *v1alpha1.ExperienceHubConnection {
+		key := client.ObjectKeyFromObject(c)
+		c = &v1alpha1.ExperienceHubConnection{}
+		s.Expect(s.admin.Get(s.Context(), key, c)).To(Succeed())
+		return c
+	}
+	s.Expect(latest().Spec.Suspend).To(BeTrue())
+	s.Expect(s.flexreg(0, "suspend", "--all", "-n", unwatched, "--dry-run=client").out).NotTo(ContainSubstring("experiencehub"))
+	resumed := make(chan ran, 1)
+	go func() {
+		resumed <- s.call(strings.NewReader(""), "resume", "aehconn/hub", "-n", unwatched, "--wait", "--timeout=30s")
+	}()
+	s.Eventually(func() bool { return latest().Spec.Suspend }).Should(BeFalse())
+	told(200*day, condition("Ready", "True", "LoginRequired", "the operator has seen the new spec"))
+	s.Eventually(resumed).Should(Receive(&r))
+	s.Expect(r).To(Equal(ran{0, object + "resumed\n", r.errOut}))
+	s.Expect(r.errOut).To(HaveSuffix("Z ExperienceHubConnection told/hub: Ready is True, LoginRequired: the operator has seen the new spec\n"))
+	for _, arguments := range [][]string{{"renew", "aehconn/hub"}, {"rehearse", "ingress", "aehconn/hub"}, {"pin", "aehconn/hub", "--clear"}, {"inspect", "aehconn/hub"}} {
+		s.Expect(s.flexreg(1, append(arguments, "-n", unwatched)...).errOut).To(ContainSubstring("aehconn/hub: only status, suspend and resume take an ExperienceHubConnection"))
+	}
+
+	// Who may not list them sees FlexRegistrations as ever, and is told once.
+	byGuest := func() ran {
+		return guest.call(strings.NewReader(""), "status", "-n", unwatched, "--cache-dir="+s.TempDir())
+	}
+	s.Eventually(byGuest).Should(Equal(ran{2, alone.out, "ExperienceHubConnections are not shown: it takes a right of yours to list them.\n" + alone.errOut}))
+	s.Expect(guest.flexreg(1, "status", "aehconn/hub", "-n", unwatched).errOut).To(ContainSubstring(`cannot get resource "experiencehubconnections"`))
+
+	// Where the cluster has none, nobody is told anything.
+	s.Expect(s.admin.Delete(s.Context(), &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "experiencehubconnections.gateway.flexops.dev"}})).To(Succeed())
+	s.Eventually(func() ran { return s.call(strings.NewReader(""), "status", "-n", unwatched) }).Should(Equal(alone))
+	s.Eventually(byGuest).Should(Equal(alone))
+	s.Expect(s.flexreg(1, "status", "aehconn/hub", "-n", unwatched).errOut).To(ContainSubstring("the cluster has no ExperienceHubConnections: install the operator's CustomResourceDefinition"))
 }
 
 // renew has the operator renew.

@@ -24,7 +24,13 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
-var flexRegistration = v1alpha1.GroupVersion.WithKind("FlexRegistration")
+var (
+	flexRegistration = v1alpha1.GroupVersion.WithKind("FlexRegistration")
+	connection       = v1alpha1.GroupVersion.WithKind("ExperienceHubConnection")
+)
+
+// shortName is what kubectl calls ExperienceHubConnections, too.
+const shortName = "aehconn"
 
 // plugin is what all commands share.
 type plugin struct {
@@ -48,7 +54,7 @@ func (p *plugin) connect() (client.WithWatch, string, error) {
 	// What is needed is known: the API server needs not be asked what there is.
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for kind, scope := range map[schema.GroupVersionKind]meta.RESTScope{
-		flexRegistration: meta.RESTScopeNamespace, corev1.SchemeGroupVersion.WithKind("Secret"): meta.RESTScopeNamespace,
+		flexRegistration: meta.RESTScopeNamespace, connection: meta.RESTScopeNamespace, corev1.SchemeGroupVersion.WithKind("Secret"): meta.RESTScopeNamespace,
 		appsv1.SchemeGroupVersion.WithKind("Deployment"): meta.RESTScopeNamespace, corev1.SchemeGroupVersion.WithKind("Namespace"): meta.RESTScopeRoot,
 	} {
 		mapper.Add(kind, scope)
@@ -60,22 +66,56 @@ func (p *plugin) connect() (client.WithWatch, string, error) {
 	return c, namespace, nil
 }
 
-// resource is a FlexRegistration as it was read, which may have more than this version of the program knows of.
+// resource is one of either kind as it was read, which may have more than this version of the program knows of.
 type resource struct {
+	// FlexRegistration has, of an ExperienceHubConnection, the fields that both kinds have.
 	v1alpha1.FlexRegistration
-	raw *unstructured.Unstructured
+	// connection is nil for a FlexRegistration.
+	connection *v1alpha1.ExperienceHubConnection
+	raw        *unstructured.Unstructured
 }
 
 func newResource(raw *unstructured.Unstructured) (*resource, error) {
 	r := &resource{raw: raw}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw.Object, &r.FlexRegistration); err != nil {
-		return nil, fmt.Errorf("reading FlexRegistration %s/%s: %w", raw.GetNamespace(), raw.GetName(), err)
+	into := any(&r.FlexRegistration)
+	if raw.GroupVersionKind() == connection {
+		r.connection = &v1alpha1.ExperienceHubConnection{}
+		into = r.connection
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw.Object, into); err != nil {
+		return nil, fmt.Errorf("reading %s %s/%s: %w", raw.GetKind(), raw.GetNamespace(), raw.GetName(), err)
+	}
+	if c := r.connection; c != nil {
+		r.ObjectMeta, r.Spec.Suspend, r.Status.ObservedGeneration, r.Status.Conditions = c.ObjectMeta, c.Spec.Suspend, c.Status.ObservedGeneration, c.Status.Conditions
 	}
 	return r, nil
 }
 
+func (r *resource) kind() schema.GroupVersionKind {
+	if r.connection != nil {
+		return connection
+	}
+	return flexRegistration
+}
+
 // String names it in messages.
-func (r *resource) String() string { return "FlexRegistration " + r.Namespace + "/" + r.Name }
+func (r *resource) String() string { return r.kind().Kind + " " + r.Namespace + "/" + r.Name }
+
+// argument names it on a command line.
+func (r *resource) argument() string {
+	return map[bool]string{true: shortName + "/"}[r.connection != nil] + r.Name
+}
+
+// parse takes an argument apart, also one that `kubectl get -o name` has written.
+func parse(argument string) (kind schema.GroupVersionKind, name string) {
+	switch prefix, name, qualified := strings.Cut(argument, "/"); {
+	case qualified && (prefix == shortName || strings.HasPrefix(prefix, "experiencehub")):
+		return connection, name
+	case qualified && strings.HasPrefix(prefix, "flexreg"):
+		return flexRegistration, name
+	}
+	return flexRegistration, argument
+}
 
 // condition returns one with the status Unknown where there is none.
 func (r *resource) condition(kind string) metav1.Condition {
@@ -87,38 +127,42 @@ func (r *resource) condition(kind string) metav1.Condition {
 
 func (r *resource) ready() metav1.Condition { return r.condition(v1alpha1.ConditionReady) }
 
-func empty() *unstructured.Unstructured {
+func empty(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(flexRegistration)
+	u.SetGroupVersionKind(kind)
 	return u
 }
 
-func emptyList() *unstructured.UnstructuredList {
+func emptyList(kind schema.GroupVersionKind) *unstructured.UnstructuredList {
 	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FlexRegistrationList"))
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 	return list
 }
 
-func get(ctx context.Context, c client.Reader, key client.ObjectKey) (*resource, error) {
-	u := empty()
+func get(ctx context.Context, c client.Reader, kind schema.GroupVersionKind, key client.ObjectKey) (*resource, error) {
+	u := empty(kind)
 	if err := c.Get(ctx, key, u); err != nil {
-		return nil, explained(fmt.Sprintf("getting FlexRegistration %s", key), err)
+		return nil, explained(fmt.Sprintf("getting %s %s", kind.Kind, key), kind, err)
 	}
 	return newResource(u)
 }
 
+var errNotInstalled = errors.New("install the operator's CustomResourceDefinition, or choose another cluster with --context")
+
 // explained says what to do about an API that isn't there.
-func explained(doing string, err error) error {
+func explained(doing string, kind schema.GroupVersionKind, err error) error {
 	if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
-		return fmt.Errorf("%s: the cluster has no FlexRegistrations: install the operator's CustomResourceDefinition, or choose another cluster with --context", doing)
+		return fmt.Errorf("%s: the cluster has no %ss: %w", doing, kind.Kind, errNotInstalled)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// selection says which FlexRegistrations are meant, beside by name.
+// selection says which resources are meant, beside by name.
 type selection struct {
 	selector           string
 	all, allNamespaces bool
+	// connections: ExperienceHubConnections may be named, too.
+	connections bool
 }
 
 func (s *selection) bind(cmd *cobra.Command, withAll bool) {
@@ -136,12 +180,12 @@ func (s *selection) read(ctx context.Context, c client.Reader, namespace string,
 		if s.selector != "" || s.all || s.allNamespaces {
 			return nil, errors.New("give either names or one of --selector, --all, --all-namespaces")
 		}
-		for _, name := range names {
-			// As `kubectl get -o name` writes it.
-			if kind, rest, ok := strings.Cut(name, "/"); ok && strings.HasPrefix(kind, "flexreg") {
-				name = rest
+		for _, argument := range names {
+			kind, name := parse(argument)
+			if kind == connection && !s.connections {
+				return nil, fmt.Errorf("%s: only status, suspend and resume take an ExperienceHubConnection: name a FlexRegistration", argument)
 			}
-			r, err := get(ctx, c, client.ObjectKey{Namespace: namespace, Name: name})
+			r, err := get(ctx, c, kind, client.ObjectKey{Namespace: namespace, Name: name})
 			if err != nil {
 				return nil, err
 			}
@@ -149,6 +193,11 @@ func (s *selection) read(ctx context.Context, c client.Reader, namespace string,
 		}
 		return found, nil
 	}
+	return s.list(ctx, c, flexRegistration, namespace)
+}
+
+// list gets those of a kind that are selected.
+func (s *selection) list(ctx context.Context, c client.Reader, kind schema.GroupVersionKind, namespace string) (found []*resource, err error) {
 	selector, err := labels.Parse(s.selector)
 	if err != nil {
 		return nil, fmt.Errorf("--selector=%s: %w", s.selector, err)
@@ -156,9 +205,9 @@ func (s *selection) read(ctx context.Context, c client.Reader, namespace string,
 	if s.allNamespaces {
 		namespace = metav1.NamespaceAll
 	}
-	list := emptyList()
+	list := emptyList(kind)
 	if err := c.List(ctx, list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
-		return nil, explained("listing FlexRegistrations", err)
+		return nil, explained("listing "+kind.Kind+"s", kind, err)
 	}
 	for i := range list.Items {
 		r, err := newResource(&list.Items[i])
@@ -170,9 +219,9 @@ func (s *selection) read(ctx context.Context, c client.Reader, namespace string,
 	return found, nil
 }
 
-// complete offers the names of the namespace's FlexRegistrations, at most so many.
+// complete offers the names of the namespace's FlexRegistrations, or of its ExperienceHubConnections after aehconn/, at most so many.
 func (p *plugin) complete(most int) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -180,13 +229,14 @@ func (p *plugin) complete(most int) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		all, err := (&selection{}).read(cmd.Context(), c, namespace, nil)
+		kind, _ := parse(begun)
+		all, err := (&selection{}).list(cmd.Context(), c, kind, namespace)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		var names []string
 		for _, r := range all {
-			names = append(names, cobra.CompletionWithDesc(r.Name, r.ready().Reason))
+			names = append(names, cobra.CompletionWithDesc(r.argument(), r.ready().Reason))
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}

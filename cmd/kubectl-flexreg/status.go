@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -9,11 +11,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
@@ -21,14 +25,15 @@ import (
 const formatWide = "wide"
 
 func (p *plugin) statusCommand() *cobra.Command {
-	var s selection
+	s := selection{connections: true}
 	format := genericclioptions.NewPrintFlags("")
 	cmd := &cobra.Command{
 		Use:   "status [NAME...]",
-		Short: "Show what is with FlexRegistrations: one in full, several as a table, those that need somebody first",
-		Long: "Shows one FlexRegistration in full, or several as a table, with those first that need somebody.\n\n" +
+		Short: "Show what is with FlexRegistrations and ExperienceHubConnections: one in full, several as a table, those that need somebody first",
+		Long: "Shows one FlexRegistration in full, or one ExperienceHubConnection, by aehconn/NAME; or several as tables, with those first that need\n" +
+			"somebody.\n\n" +
 			"Exit codes: 0 all are Ready; 1 they could not be read; 2 one is not Ready, or nothing is known of it.",
-		Example:           "  kubectl flexreg status\n  kubectl flexreg status ingress -n gateway\n  kubectl flexreg status -A -o wide\n  kubectl flexreg status -A -o json",
+		Example:           "  kubectl flexreg status\n  kubectl flexreg status ingress -n gateway\n  kubectl flexreg status aehconn/hub -n gateway\n  kubectl flexreg status -A -o wide\n  kubectl flexreg status -A -o json",
 		ValidArgsFunction: p.complete(0),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			c, namespace, err := p.connect()
@@ -36,6 +41,9 @@ func (p *plugin) statusCommand() *cobra.Command {
 				return err
 			}
 			all, err := s.read(cmd.Context(), c, namespace, names)
+			if err == nil && len(names) == 0 {
+				all, err = p.addConnections(cmd.Context(), c, &s, namespace, all)
+			}
 			if err != nil {
 				return err
 			}
@@ -65,6 +73,27 @@ func (p *plugin) statusCommand() *cobra.Command {
 	return cmd
 }
 
+// addConnections lists the ExperienceHubConnections that are selected, too, as far as the cluster has any and the caller may.
+func (p *plugin) addConnections(ctx context.Context, c client.Reader, s *selection, namespace string, all []*resource) ([]*resource, error) {
+	found, err := s.list(ctx, c, connection, namespace)
+	switch {
+	case errors.Is(err, errNotInstalled):
+		return all, nil
+	case apierrors.IsForbidden(err):
+		// That is the answer, too, where the cluster has none: the API server looks at rights first.
+		discovery, err := p.flags.ToDiscoveryClient()
+		if err != nil {
+			return nil, fmt.Errorf("connecting to the cluster: %w", err)
+		}
+		served, err := discovery.ServerResourcesForGroupVersion(connection.GroupVersion().String())
+		if err != nil || slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Kind == connection.Kind }) {
+			fmt.Fprintln(p.ErrOut, "ExperienceHubConnections are not shown: it takes a right of yours to list them.")
+		}
+		return all, nil
+	}
+	return append(all, found...), err
+}
+
 // printAs prints for programs: the one that was asked for by name, or a list.
 func printAs(format *genericclioptions.PrintFlags, all []*resource, single bool, w io.Writer) error {
 	printer, err := format.ToPrinter()
@@ -86,7 +115,7 @@ func verdict(all []*resource, now time.Time) error {
 	var not []string
 	for _, r := range all {
 		if r.ready().Status != metav1.ConditionTrue || expired(r, now) {
-			not = append(not, r.Namespace+"/"+r.Name)
+			not = append(not, strings.TrimPrefix(r.String(), flexRegistration.Kind+" "))
 		}
 	}
 	if len(not) == 0 {
@@ -106,7 +135,9 @@ func byAttention(all []*resource, now time.Time) {
 func attention(r *resource, now time.Time) int {
 	ready := r.ready().Status
 	switch {
-	case r.condition(v1alpha1.ConditionCertificateValid).Status == metav1.ConditionFalse || expired(r, now):
+	case expired(r, now) || slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
+		return strings.HasSuffix(c.Type, v1alpha1.ConditionCertificateValid) && c.Status == metav1.ConditionFalse
+	}):
 		return 0
 	case ready == metav1.ConditionFalse && r.condition(v1alpha1.ConditionStalled).Status == metav1.ConditionTrue:
 		return 1
@@ -114,7 +145,9 @@ func attention(r *resource, now time.Time) int {
 		return 2
 	case ready != metav1.ConditionTrue:
 		return 3
-	case slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool { return c.Status == metav1.ConditionFalse }):
+	case slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
+		return (c.Type == v1alpha1.ConditionActionRequired) != (c.Status == metav1.ConditionFalse) // That one is well where it is False.
+	}):
 		return 4
 	case r.condition(v1alpha1.ConditionReconciling).Status == metav1.ConditionTrue:
 		return 5

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/printers"
+	"k8s.io/utils/ptr"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
@@ -64,7 +65,7 @@ func (v view) relative(t time.Time) string {
 	return duration.HumanDuration(v.now.Sub(t)) + " ago"
 }
 
-// table shows several FlexRegistrations.
+// table shows several FlexRegistrations, and then ExperienceHubConnections.
 func (v view) table(all []*resource, namespaces, wide bool) error {
 	row := func(namespace string, rest []string, more ...string) []string {
 		if namespaces {
@@ -75,16 +76,30 @@ func (v view) table(all []*resource, namespaces, wide bool) error {
 		}
 		return rest
 	}
-	rows := [][]string{row("NAMESPACE", []string{"NAME", "READY", "REASON", "EXPIRES", "NEXT", "GATEWAY"}, "SERIAL", "MESSAGE")}
+	registrations := [][]string{row("NAMESPACE", []string{"NAME", "READY", "REASON", "EXPIRES", "NEXT", "GATEWAY"}, "SERIAL", "MESSAGE")}
+	connections := [][]string{row("NAMESPACE", []string{"NAME", "READY", "REASON", "ANYPOINT", "SALESFORCE", "NEXT"}, "MESSAGE")}
 	for _, r := range all {
 		ready := r.ready()
-		rows = append(rows, row(r.Namespace, []string{r.Name, string(ready.Status), cmp.Or(ready.Reason, "-"), v.at(expiry(r)), v.next(r), cmp.Or(gatewayOf(r).Name, "-")},
-			cmp.Or(certificateOf(r).SerialNumber, "-"), ready.Message))
+		cells := []string{r.argument(), string(ready.Status), cmp.Or(ready.Reason, "-")}
+		if r.connection == nil {
+			registrations = append(registrations, row(r.Namespace, append(cells, v.at(expiry(r)), v.next(r), cmp.Or(gatewayOf(r).Name, "-")), cmp.Or(certificateOf(r).SerialNumber, "-"), ready.Message))
+			continue
+		}
+		for i, c := range sides(r) {
+			cells = append(cells, cmp.Or(strings.TrimPrefix(v.at(c.NotAfter.Time), "-"), r.condition(services[i]+v1alpha1.ConditionCertificateValid).Reason, "-"))
+		}
+		connections = append(connections, row(r.Namespace, append(cells, v.next(r)), ready.Message))
 	}
-	return v.rows(rows)
+	switch {
+	case len(connections) == 1:
+		return v.rows(registrations)
+	case len(registrations) == 1:
+		return v.rows(connections)
+	}
+	return cmp.Or(v.rows(registrations), v.rows(slices.Insert(connections, 0, nil)))
 }
 
-// full shows one FlexRegistration: what, why, next, its conditions and its course.
+// full shows one resource: what, why, next, its conditions and its course.
 func (v view) full(r *resource) error {
 	ready, gateway, certificate := r.ready(), gatewayOf(r), certificateOf(r)
 	rows := [][]string{
@@ -95,11 +110,11 @@ func (v view) full(r *resource) error {
 		{"Next:", v.next(r)},
 	}
 	if ready.Reason == "" {
-		rows[2][1] = "no operator has looked at it: see whether it runs, and watches this namespace"
+		rows[2][1] = "no operator has looked at it: see whether it runs" + map[bool]string{true: " with --experience-hub"}[r.connection != nil] + ", and watches this namespace"
 	} else if r.Status.ObservedGeneration < r.Generation {
 		rows[2][1] += " (the operator has not looked at the last change of the spec yet)"
 	}
-	if command := hints[ready.Reason]; command != "" {
+	if command := hints[ready.Reason]; command != "" && r.connection == nil {
 		rows = append(rows, []string{"To change that:", fmt.Sprintf("kubectl flexreg "+command+" -n %s", r.Name, r.Namespace)})
 	}
 	add := func(label, value string) {
@@ -111,6 +126,11 @@ func (v view) full(r *resource) error {
 	if certificate.SerialNumber != "" {
 		add("Certificate", certificate.SerialNumber+", expires "+v.at(certificate.NotAfter.Time))
 	}
+	for i, c := range sides(r) {
+		if c.Name != "" {
+			add(services[i], c.Name+", expires "+v.at(c.NotAfter.Time))
+		}
+	}
 	if s := r.Status.SecretRef; s != nil {
 		add("Secret", s.Name+", key "+s.Key)
 	}
@@ -118,7 +138,7 @@ func (v view) full(r *resource) error {
 	if r.Status.FailedAttempts > 0 {
 		add("Failed attempts", fmt.Sprintf("%d, to renew this certificate", r.Status.FailedAttempts))
 	}
-	add("Policy", strings.Join(slices.DeleteFunc([]string{string(r.Spec.Renewal.Policy), string(r.Spec.Publish.Policy), prefixed("pinned to ", r.Spec.Pin), map[bool]string{true: "suspended"}[r.Spec.Suspend]}, isEmpty), ", "))
+	add("Policy", strings.Join(slices.DeleteFunc([]string{string(connectionOf(r).Spec.Rotation.Policy), string(r.Spec.Renewal.Policy), string(r.Spec.Publish.Policy), prefixed("pinned to ", r.Spec.Pin), map[bool]string{true: "suspended"}[r.Spec.Suspend]}, isEmpty), ", "))
 	if err := v.rows(rows); err != nil {
 		return err
 	}
@@ -158,6 +178,14 @@ func (v view) timeline(r *resource) error {
 			text += ": " + cmp.Or(e.From, "?") + " → " + cmp.Or(e.To, "?")
 		}
 		add(&e.Time, text)
+	}
+	hub := connectionOf(r).Status
+	add(hub.LastCheckTime, "the last check of both certificates")
+	add(hub.NextCheckTime, "the next check is due")
+	inAnypoint := ptr.Deref(hub.Anypoint, v1alpha1.ConnectionCertificate{})
+	add(&inAnypoint.NotAfter, "certificate "+inAnypoint.Name+" in Anypoint expires")
+	for _, c := range append(hub.Renamed, ptr.Deref(hub.Salesforce, v1alpha1.ConnectionCertificate{})) {
+		add(&c.NotAfter, "certificate "+c.Name+" in Salesforce expires")
 	}
 	certificate := certificateOf(r)
 	add(&certificate.NotBefore, "the certificate becomes valid")
@@ -217,8 +245,12 @@ var hints = map[string]string{
 
 // next is what happens next, as far as that is known.
 func (v view) next(r *resource) string {
-	ready, s := r.ready(), r.Status
-	switch {
+	ready, s, check := r.ready(), r.Status, connectionOf(r).Status.NextCheckTime
+	switch action := r.condition(v1alpha1.ConditionActionRequired); {
+	case action.Status == metav1.ConditionTrue:
+		return "somebody must act: " + action.Reason
+	case check != nil:
+		return "check at " + v.at(check.Time)
 	case s.NextAttemptTime != nil && s.NextAttemptTime.After(v.now):
 		return "attempt at " + v.at(s.NextAttemptTime.Time)
 	case r.condition(v1alpha1.ConditionStalled).Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonAwaitingApproval:
@@ -236,20 +268,40 @@ func (v view) next(r *resource) string {
 }
 
 func gatewayOf(r *resource) v1alpha1.GatewayStatus {
-	if r.Status.Gateway == nil {
-		return v1alpha1.GatewayStatus{}
-	}
-	return *r.Status.Gateway
+	return ptr.Deref(r.Status.Gateway, v1alpha1.GatewayStatus{})
 }
 
 func certificateOf(r *resource) v1alpha1.CertificateStatus {
-	if r.Status.Certificate == nil {
-		return v1alpha1.CertificateStatus{}
-	}
-	return *r.Status.Certificate
+	return ptr.Deref(r.Status.Certificate, v1alpha1.CertificateStatus{})
 }
 
-func expiry(r *resource) time.Time { return certificateOf(r).NotAfter.Time }
+func connectionOf(r *resource) v1alpha1.ExperienceHubConnection {
+	return ptr.Deref(r.connection, v1alpha1.ExperienceHubConnection{})
+}
+
+// services are where the certificates are that sides returns.
+var services = [2]string{"Anypoint", "Salesforce"}
+
+// sides are the certificates of a connection that are in use; in Salesforce that is the renamed one until there is a new one.
+func sides(r *resource) [2]v1alpha1.ConnectionCertificate {
+	var renamed v1alpha1.ConnectionCertificate
+	s := connectionOf(r).Status
+	if n := len(s.Renamed); n > 0 {
+		renamed = s.Renamed[n-1]
+	}
+	return [2]v1alpha1.ConnectionCertificate{ptr.Deref(s.Anypoint, v1alpha1.ConnectionCertificate{}), ptr.Deref(s.Salesforce, renamed)}
+}
+
+// expiry is that of the certificate or, of two, of the one that expires first.
+func expiry(r *resource) time.Time {
+	first := certificateOf(r).NotAfter.Time
+	for _, c := range sides(r) {
+		if at := c.NotAfter.Time; !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
 
 func isEmpty(s string) bool { return s == "" }
 

@@ -76,6 +76,37 @@ func hostile() *resource {
 	return r
 }
 
+// hub is a connection whose certificate in Salesforce was renamed, and in whose messages somebody else has a word.
+func hub() *resource {
+	c := &v1alpha1.ExperienceHubConnection{
+		Spec: v1alpha1.ExperienceHubConnectionSpec{Rotation: v1alpha1.RotationSpec{Policy: v1alpha1.RotationAssist}},
+		Status: v1alpha1.ExperienceHubConnectionStatus{
+			Anypoint:      &v1alpha1.ConnectionCertificate{Name: "\x1b]0;title\x07salesforce", NotAfter: at(200 * day)},
+			Renamed:       []v1alpha1.ConnectionCertificate{{Name: "Anypoint_to_expire_20261130", NotAfter: at(8 * day)}, {Name: "Anypoint_to_expire_20261212", NotAfter: at(20 * day)}},
+			LastCheckTime: pointer(at(-10 * time.Minute)), NextCheckTime: pointer(at(50 * time.Minute)),
+		},
+	}
+	return connected("hub", c,
+		condition("AnypointCertificateValid", "True", "Valid", "certificate salesforce is valid"),
+		condition("SalesforceCertificateValid", "True", "Renamed", "certificate Anypoint_to_expire_20261212 is valid"),
+		condition("Ready", "True", "LoginRequired", "log in to API\n\x1b[2JExperience Hub"),
+		condition("ActionRequired", "True", "LoginRequired", "log in to API\n\x1b[2JExperience Hub"))
+}
+
+// connected is an ExperienceHubConnection as newResource makes it.
+func connected(name string, c *v1alpha1.ExperienceHubConnection, conditions ...metav1.Condition) *resource {
+	r := &resource{connection: c}
+	r.Namespace, r.Name, r.Status.Conditions = "gateway", name, conditions
+	return r
+}
+
+// watching is a connection with which all is well.
+func watching(name string) *resource {
+	return connected(name, &v1alpha1.ExperienceHubConnection{Status: v1alpha1.ExperienceHubConnectionStatus{
+		Salesforce: &v1alpha1.ConnectionCertificate{Name: "Anypoint", NotAfter: at(100 * day)}, NextCheckTime: pointer(at(day)),
+	}}, condition("SalesforceCertificateValid", "True", "Valid", ""), condition("Ready", "True", "Watching", "all is well"), condition("ActionRequired", "False", "NothingToDo", ""))
+}
+
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -93,11 +124,19 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestOneIsShownInFull(t *testing.T) {
 	awaiting := told("awaiting", 20*day, condition("Ready", "True", "AwaitingApproval", "the renewal of certificate 4F3A90B1 awaits approval"))
+	// A reason that FlexRegistrations have, too, where a command ends it.
+	scopeless := connected("scopeless", &v1alpha1.ExperienceHubConnection{}, condition("Ready", "False", "MissingScope", "the credentials may not read the secret group"),
+		condition("AnypointCertificateValid", "Unknown", "MissingScope", "the credentials may not read the secret group"), condition("ActionRequired", "True", "MissingScope", "the credentials may not read the secret group"))
+	scopeless.Spec.Suspend = true
+	scopeless.connection.Status.Salesforce = &v1alpha1.ConnectionCertificate{Name: "Anypoint", NotAfter: at(100 * day)}
 	for name, r := range map[string]*resource{
 		"scheduled.txt": scheduled(),
 		"refused.txt":   refused(),
 		"awaiting.txt":  awaiting,
 		"hostile.txt":   hostile(),
+		"hub.txt":       hub(),
+		"hub-no.txt":    scopeless,
+		"hub-new.txt":   connected("new", &v1alpha1.ExperienceHubConnection{}),
 		"untold.txt":    {FlexRegistration: v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "untold", Generation: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -123,6 +162,27 @@ func TestSeveralAreShownWithThoseFirstThatNeedSomebody(t *testing.T) {
 			golden(t, name, out.Bytes())
 		})
 	}
+}
+
+func TestConnectionsAreShownBelow(t *testing.T) {
+	gone := connected("gone", &v1alpha1.ExperienceHubConnection{}, condition("AnypointCertificateValid", "False", "NotFound", ""), condition("SalesforceCertificateValid", "Unknown", "Timeout", ""),
+		condition("Ready", "False", "CertificateNotFound", "there is none"), condition("ActionRequired", "True", "CertificateNotFound", "there is none"))
+	forsaken := watching("forsaken")
+	forsaken.connection.Status.Anypoint = &v1alpha1.ConnectionCertificate{Name: "salesforce", NotAfter: at(-day)}
+	for name, all := range map[string][]*resource{
+		"table-hub.txt":      {watching("well"), scheduled(), hub(), refused(), connected("new", &v1alpha1.ExperienceHubConnection{}), gone, forsaken},
+		"table-hub-only.txt": {watching("well"), hub()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			byAttention(all, noon)
+			NewWithT(t).Expect(view{w: &out, now: noon}.table(all, true, true)).To(Succeed())
+			golden(t, name, out.Bytes())
+		})
+	}
+	g := NewWithT(t)
+	g.Expect(verdict([]*resource{watching("well"), hub(), scheduled()}, noon)).To(Succeed())
+	g.Expect(verdict([]*resource{forsaken, gone, refused()}, noon)).To(MatchError("3 of 3 not Ready: ExperienceHubConnection gateway/forsaken, ExperienceHubConnection gateway/gone, gateway/refused"))
 }
 
 func TestColoursKeepColumnsAligned(t *testing.T) {

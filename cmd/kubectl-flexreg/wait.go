@@ -19,7 +19,7 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
-// await watches a FlexRegistration from its change on until the operator has done what was asked for, or says that it can't,
+// await watches a resource from its change on until the operator has done what was asked for, or says that it can't,
 // and tells each state on the way.
 func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed *resource, e edit, value any) error {
 	about := cmp.Or(e.about, v1alpha1.ConditionReady)
@@ -43,7 +43,7 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 		return err
 	}
 	_, err := watchtools.Until(ctx, changed.ResourceVersion, &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-		return c.Watch(ctx, emptyList(), client.InNamespace(changed.Namespace), &client.ListOptions{Raw: &o, FieldSelector: fields.OneTermEqualSelector("metadata.name", changed.Name)})
+		return c.Watch(ctx, emptyList(changed.kind()), client.InNamespace(changed.Namespace), &client.ListOptions{Raw: &o, FieldSelector: fields.OneTermEqualSelector("metadata.name", changed.Name)})
 	}}, func(event watch.Event) (bool, error) {
 		switch object := event.Object.(type) {
 		case *unstructured.Unstructured:
@@ -94,6 +94,6 @@ func givenUp(r *resource) bool {
 // settled says that the gateway's pods run with the certificate in its Secret, and that nothing is under way, by a status that
 // speaks of the present spec.
 func settled(r *resource) bool {
-	return r.Status.ObservedGeneration >= r.Generation && r.condition(v1alpha1.ConditionRolledOut).Status == metav1.ConditionTrue &&
+	return r.Status.ObservedGeneration >= r.Generation && (r.connection != nil || r.condition(v1alpha1.ConditionRolledOut).Status == metav1.ConditionTrue) &&
 		r.ready().Status == metav1.ConditionTrue && r.condition(v1alpha1.ConditionReconciling).Status != metav1.ConditionTrue
 }
