@@ -325,6 +325,7 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 			if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
 				return fmt.Errorf("getting Deployment %s/%s: %w", d.Namespace, d.Name, err)
 			}
+			gateway.Slim(d)
 		}
 		progress := gateway.Progress(d)
 		switch {

@@ -1,9 +1,9 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -29,7 +29,6 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
-	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -49,6 +48,7 @@ var concernsPeers = predicate.Funcs{
 // deploymentChanged passes what the plan asks about: a changed spec, and a rollout that is complete, or not any
 // more, or has failed. The steps in between are many and change nothing.
 var deploymentChanged = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*appsv1.Deployment)
 		after, ok2 := e.ObjectNew.(*appsv1.Deployment)
@@ -83,9 +83,9 @@ var renewalPodChanged = predicate.Funcs{
 }
 
 // secretChanged passes a Secret that is somebody else's whenever it changes, and one of a renewal when a pod has handed
-// its result over: what the operator itself makes and removes is no news.
+// its result over: what the operator itself makes and removes is no news, nor what is there when it starts, when it looks at all.
 var secretChanged = predicate.And(predicate.ResourceVersionChangedPredicate{}, predicate.Funcs{
-	CreateFunc: func(e event.CreateEvent) bool { return renewing(e.Object) == "" },
+	CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList && renewing(e.Object) == "" },
 	DeleteFunc: func(e event.DeleteEvent) bool { return renewing(e.Object) == "" },
 })
 
@@ -103,44 +103,25 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 	if !ok {
 		return nil
 	}
-	var agents, neighbours, paused v1alpha1.FlexRegistrationList
-	var found []reconcile.Request
-	if err := r.Client.List(ctx, &paused, client.MatchingFields{pausedIndex: "true"}, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that wait because rollouts have failed")
-	}
-	for i := range paused.Items {
-		found = append(found, requestFor(&paused.Items[i]))
-	}
+	found := r.list(ctx, anyone, client.MatchingFields{pausedIndex: "true"})
 	if fr.Status.Gateway != nil {
-		if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: fr.Status.Gateway.AgentID}, client.UnsafeDisableDeepCopy); err != nil {
-			log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share an agent id")
+		if agents := r.list(ctx, anyone, client.MatchingFields{agentIndex: fr.Status.Gateway.AgentID}); len(agents) > 1 || !slices.Contains(agents, requestFor(fr)) {
+			found = append(found, agents...)
 		}
 	}
-	if len(agents.Items) > 1 || !slices.ContainsFunc(agents.Items, func(a v1alpha1.FlexRegistration) bool { return a.UID == fr.UID }) {
-		for i := range agents.Items {
-			found = append(found, requestFor(&agents.Items[i]))
-		}
-	}
-	if err := r.Client.List(ctx, &neighbours, client.InNamespace(fr.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that share credentials")
-	}
-	for i := range neighbours.Items {
+	return append(found, r.list(ctx, func(other *v1alpha1.FlexRegistration) bool {
 		// Those that wait because the credentials were refused for the one that has changed.
-		other := &neighbours.Items[i]
-		if other.UID != fr.UID && other.Spec.CredentialsRef == fr.Spec.CredentialsRef && refusesCredentials(renewal.State(reasonOf(other, v1alpha1.ConditionReady))) {
-			found = append(found, requestFor(other))
-		}
-	}
-	return found
+		return other.UID != fr.UID && other.Spec.CredentialsRef == fr.Spec.CredentialsRef && refusesCredentials(renewal.State(reasonOf(other, v1alpha1.ConditionReady)))
+	}, client.InNamespace(fr.Namespace))...)
 }
 
 // What a change concerns is found by indexes: a namespace may have a thousand gateways, and each two Secrets that change.
 const (
-	// secretIndex finds FlexRegistrations by the Secrets that they name or have found, and the records of those.
+	// secretIndex finds FlexRegistrations by the Secrets that they name or have found.
 	secretIndex = "secret"
 	// deploymentIndex finds FlexRegistrations by the Deployments that they name or have rolled.
 	deploymentIndex = "deployment"
-	// mountIndex finds Deployments by the Secrets that they mount, and the records of those.
+	// mountIndex finds Deployments by the Secrets that they mount.
 	mountIndex = "mount"
 )
 
@@ -155,7 +136,7 @@ func indexSecrets(object client.Object) []string {
 	}
 	for _, ref := range []*v1alpha1.SecretKeyReference{fr.Spec.SecretRef, fr.Status.SecretRef} {
 		if ref != nil {
-			names = append(names, ref.Name, gateway.RecordName(ref.Name, cmp.Or(ref.Key, registration.DefaultKey)))
+			names = append(names, ref.Name)
 		}
 	}
 	return names
@@ -180,10 +161,7 @@ func indexMounts(object client.Object) (names []string) {
 	if !ok {
 		return nil
 	}
-	for secret, key := range gateway.Mounts(d) {
-		names = append(names, secret, gateway.RecordName(secret, cmp.Or(key, registration.DefaultKey)))
-	}
-	return names
+	return slices.Collect(maps.Keys(gateway.Mounts(d)))
 }
 
 // usingDeployment finds the FlexRegistrations whose gateway a Deployment belongs to, or whose Secret it mounts.
@@ -199,10 +177,23 @@ func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) 
 
 // usingSecret finds the FlexRegistrations whose registration, credentials or record a Secret holds.
 func (r *Reconciler) usingSecret(ctx context.Context, object client.Object) []reconcile.Request {
-	if renewing(object) != "" {
+	switch {
+	case renewing(object) != "":
 		return r.renewingPod(ctx, object)
+	case gateway.IsRecordName(object.GetName()):
+		return r.recordedIn(ctx, object.GetNamespace(), object.GetName())
+	default:
+		return r.naming(ctx, object.GetNamespace(), object.GetName())
 	}
-	return r.naming(ctx, object.GetNamespace(), object.GetName())
+}
+
+// recordedIn finds the FlexRegistrations with a record. There is no index of these, which would take more memory than all others:
+// records change when gateways are renewed.
+func (r *Reconciler) recordedIn(ctx context.Context, namespace, record string) []reconcile.Request {
+	return r.list(ctx, func(fr *v1alpha1.FlexRegistration) bool {
+		at := fr.Status.SecretRef
+		return at != nil && gateway.RecordName(at.Name, at.Key) == record
+	}, client.InNamespace(namespace))
 }
 
 // naming finds the FlexRegistrations that a Secret concerns, by its name or because their Deployment mounts it.
@@ -219,13 +210,22 @@ func (r *Reconciler) naming(ctx context.Context, namespace, secret string) []rec
 }
 
 // indexed lists the FlexRegistrations of a namespace that an index finds.
-func (r *Reconciler) indexed(ctx context.Context, namespace, index, name string) (found []reconcile.Request) {
+func (r *Reconciler) indexed(ctx context.Context, namespace, index, name string) []reconcile.Request {
+	return r.list(ctx, anyone, client.InNamespace(namespace), client.MatchingFields{index: name})
+}
+
+func anyone(*v1alpha1.FlexRegistration) bool { return true }
+
+// list lists those FlexRegistrations, of some in the cache, that a change concerns.
+func (r *Reconciler) list(ctx context.Context, concerned func(*v1alpha1.FlexRegistration) bool, of ...client.ListOption) (found []reconcile.Request) {
 	var all v1alpha1.FlexRegistrationList
-	if err := r.Client.List(ctx, &all, client.InNamespace(namespace), client.MatchingFields{index: name}, client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that a change concerns", "namespace", namespace, index, name)
+	if err := r.Client.List(ctx, &all, append(of, client.UnsafeDisableDeepCopy)...); err != nil {
+		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that a change concerns")
 	}
 	for i := range all.Items {
-		found = append(found, requestFor(&all.Items[i]))
+		if concerned(&all.Items[i]) {
+			found = append(found, requestFor(&all.Items[i]))
+		}
 	}
 	return found
 }
@@ -272,14 +272,12 @@ func slim(object any) (any, error) {
 	return object, nil
 }
 
-// slimDeployment leaves of a Deployment that mounts no Secret, and so is no gateway's, what says that it doesn't.
+// slimDeployment leaves of a Deployment what somebody here reads.
 func slimDeployment(object any) (any, error) {
-	d, ok := object.(*appsv1.Deployment)
-	if ok && !slices.ContainsFunc(d.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Secret != nil || v.Projected != nil }) {
-		pod := corev1.PodSpec{Volumes: d.Spec.Template.Spec.Volumes}
-		d.Spec, d.Status = appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: pod}}, appsv1.DeploymentStatus{}
+	if d, ok := object.(*appsv1.Deployment); ok {
+		gateway.Slim(d)
 	}
-	return slim(object)
+	return object, nil
 }
 
 // secretMetadata stands for the metadata of Secrets, the only part of them that is watched.

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
-	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
@@ -39,24 +38,6 @@ func TestCacheKeepsNoManifestsNorManagers(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 }
 
-func TestCacheKeepsOfForeignDeploymentsThatTheyMountNoSecret(t *testing.T) {
-	g := NewWithT(t)
-	deployment := func(volume corev1.VolumeSource) *appsv1.Deployment {
-		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d"}, Status: appsv1.DeploymentStatus{Replicas: 1}}
-		d.Spec.Template.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}, Volumes: []corev1.Volume{{Name: "registration", VolumeSource: volume}}}
-		return d
-	}
-	for _, gateways := range []corev1.VolumeSource{
-		{Secret: &corev1.SecretVolumeSource{SecretName: "s"}},
-		{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{}}}}},
-	} {
-		g.Expect(slimDeployment(deployment(gateways))).To(Equal(deployment(gateways)))
-	}
-	kept := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d"}}
-	kept.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "registration"}}
-	g.Expect(slimDeployment(deployment(corev1.VolumeSource{}))).To(Equal(kept))
-}
-
 func TestIndexesFindWhatAChangeConcerns(t *testing.T) {
 	g := NewWithT(t)
 	fr := &v1alpha1.FlexRegistration{Spec: v1alpha1.FlexRegistrationSpec{
@@ -66,7 +47,7 @@ func TestIndexesFindWhatAChangeConcerns(t *testing.T) {
 	}}
 	fr.Status.SecretRef = &v1alpha1.SecretKeyReference{Name: "found", Key: "key"}
 	fr.Status.Rollout = &v1alpha1.RolloutStatus{Deployments: []string{"rolled"}}
-	g.Expect(indexSecrets(fr)).To(ConsistOf("credentials", "named", gateway.RecordName("named", registration.DefaultKey), "found", gateway.RecordName("found", "key")))
+	g.Expect(indexSecrets(fr)).To(ConsistOf("credentials", "named", "found"))
 	g.Expect(indexDeployments(fr)).To(ConsistOf("target", "rolled"))
 
 	d := &appsv1.Deployment{}
@@ -77,5 +58,5 @@ func TestIndexesFindWhatAChangeConcerns(t *testing.T) {
 		}}}}}},
 		{VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 	}
-	g.Expect(indexMounts(d)).To(ConsistOf("whole", gateway.RecordName("whole", registration.DefaultKey), "part", gateway.RecordName("part", "key")))
+	g.Expect(indexMounts(d)).To(ConsistOf("whole", "part"))
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,6 +56,9 @@ func RecordName(secret, key string) string {
 	sum := sha256.Sum256([]byte(secret + "\x00" + key))
 	return recordPrefix + hex.EncodeToString(sum[:8])
 }
+
+// IsRecordName says that a Secret's name is one of those that RecordName gives.
+func IsRecordName(name string) bool { return strings.HasPrefix(name, recordPrefix) }
 
 // LoadRecord reads the record of a gateway; an empty one where there is none, or where somebody has made its Secret, of
 // RecordType, without any data, for an operator that may not create Secrets. A finding says why the Secret with the record's
