@@ -200,3 +200,31 @@ var _ = Describe("Operators that share a fleet", func() {
 		Expect(string(gone.secret(gone.recordName()).Data["state.json"])).NotTo(ContainSubstring("unusedSince"))
 	})
 })
+
+var _ = Describe("Operators that share a fleet and renew in Jobs", func() {
+	It("renew once where a FlexRegistration goes from one to another while its Job runs", func(ctx context.Context) {
+		kubelets := jobsOperator(ctx)
+		Expect(running.Stop()).To(Succeed())
+		DeferCleanup(func() {
+			var err error
+			running, err = operator.Start(operatorOptions)
+			Expect(err).NotTo(HaveOccurred())
+		})
+		a, b := startShard("shard=a"), startShard("shard=b")
+		release := kubelets.holdFlexctl()
+		defer release()
+		s := newScene(ctx, 10*day)
+		s.fr.Labels = map[string]string{"shard": "a"}
+		s.create()
+		made := s.job()
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Labels["shard"] = "b" })
+		Eventually(func() []string { secrets, _ := s.requestsOf(b); return secrets }).Should(ContainElement("get " + s.recordName()))
+		before := s.writesOf(a)
+		Expect(s.jobs()).To(ConsistOf(HaveField("Name", made.Name)))
+		release()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		Expect(s.renewals()).To(Equal(1))
+		Expect(s.writesOf(a)).To(Equal(before), "it has let go")
+		Eventually(s.jobs).Should(BeEmpty())
+	})
+})
