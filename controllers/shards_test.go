@@ -104,6 +104,19 @@ var _ = Describe("Operators that share a fleet", func() {
 				Expect(secrets).To(BeEmpty())
 			}
 		}
+		By("listing what others have once in a daily look, and never at rest")
+		lists := func() int {
+			requests, err := cluster.Requests(a, time.Time{})
+			Expect(err).NotTo(HaveOccurred())
+			return len(slices.DeleteFunc(requests, func(q controlplane.Request) bool {
+				return q.Resource != "flexregistrations" || q.Verb != "list" || q.Namespace != one.namespace
+			}))
+		}
+		before := lists()
+		Consistently(lists).Should(Equal(before))
+		clk.Step(25 * time.Hour)
+		Eventually(lists).Should(Equal(before + 1))
+		Consistently(lists).Should(Equal(before + 1))
 	})
 
 	It("see the duplicates of others in the same namespace, and look again once a day", func(ctx context.Context) {
