@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -79,11 +81,13 @@ type options struct {
 	maxFailedRollouts       int
 	namespaces              []string
 	secrets                 []string
+	selector                string
 	scope                   controllers.Scope
 	observeOnly             bool
 	checkInterval           time.Duration
 	anypointCA              string
 	leaderElect             bool
+	leaderElectionID        string
 	leaderElectionNamespace string
 	metricsAddress          string
 	metricsSecure           bool
@@ -140,13 +144,15 @@ func flags(o *options) *pflag.FlagSet {
 	f = sets.FlagSet("Scope")
 	f.StringSliceVar(&o.namespaces, "namespaces", nil, "The namespaces to look after, for an operator with rights in these alone. Default: all.")
 	f.StringSliceVar(&o.secrets, "secrets", nil, "The Secrets to look after, as NAMESPACE/NAME, for an operator with rights on these alone: of each gateway its Secret, its credentials and its record, which an administrator makes beforehand. They say which namespaces to look after. Not with --renewer=job, which makes Secrets.")
+	f.StringVar(&o.selector, "selector", "", "The FlexRegistrations and ExperienceHubConnections to look after, by a selector of their labels, so that several operators can share a fleet: shard=a, shard in (a,b), !shard. Their selectors must not overlap. Default: all.")
 
 	f = sets.FlagSet("Controller")
 	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals with their rollouts are under way, at once; the most urgent begin first. Renewals with credentials that are not known to be good run one after another.")
 	f.IntVar(&o.maxPerMinute, "max-renewals-per-minute", 20, "How many renewals begin in a minute, the most urgent first; 0 for any number. Anypoint limits how often it may be asked.")
 	f.IntVar(&o.maxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
 	f.BoolVar(&o.observeOnly, "observe-only", false, "Only watch, and tell in the status what is due and what is wrong: nothing is renewed, published or rolled, and nothing written but the status of FlexRegistrations. Set --leader-elect=false and run one replica.")
-	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding the lease flex-registration-operator, so that one of several replicas does. It is released on stop. On by default in a cluster.")
+	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding a lease, so that one of several replicas does. It is released on stop. On by default in a cluster.")
+	f.StringVar(&o.leaderElectionID, "leader-election-id", "", "The name of the lease. Operators that share a fleet (--selector) have one each, and must name it. Default: flex-registration-operator.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
 	f = sets.FlagSet("Observability")
@@ -207,7 +213,7 @@ func run(arguments []string) error {
 		Metrics:                       o.metrics(),
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "flex-registration-operator",
+		LeaderElectionID:              cmp.Or(o.leaderElectionID, "flex-registration-operator"),
 		LeaderElectionNamespace:       o.leaderElectionNamespace,
 		LeaderElectionReleaseOnCancel: true,
 		// A leader that can't reach the API server for a while goes on holding the answer of the platform: losing the
@@ -254,7 +260,7 @@ func run(arguments []string) error {
 	if err := reconciler.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
-	if err := errors.Join(ctrlmetrics.Registry.Register(metrics.Collector{Cache: mgr.GetCache()}), ctrlmetrics.Registry.Register(activity)); err != nil {
+	if err := errors.Join(ctrlmetrics.Registry.Register(metrics.Collector{Cache: mgr.GetCache(), Shard: o.scope.Selector != nil}), ctrlmetrics.Registry.Register(activity)); err != nil {
 		return fmt.Errorf("setting up metrics: %w", err)
 	}
 	if err := o.watchConnections(mgr, reconciler.Platform); err != nil {
@@ -266,7 +272,7 @@ func run(arguments []string) error {
 	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	logger.Info("starting", "version", version, "commit", commit, "renewer", o.renewer)
+	logger.Info("starting", "version", version, "commit", commit, "renewer", o.renewer, "selector", o.selector)
 	return mgr.Start(ctrl.SetupSignalHandler())
 }
 
@@ -285,6 +291,8 @@ func (o *options) check() error {
 		return fmt.Errorf("--check-interval=%s: write at least 1h, or 0 for never", o.checkInterval)
 	case o.observeOnly && o.leaderElect:
 		return errors.New("--observe-only writes no lease: run one replica, with --leader-elect=false")
+	case o.selector != "" && o.leaderElect && o.leaderElectionID == "":
+		return errors.New("--selector needs --leader-election-id, the name of this operator's own lease: operators with one lease in a namespace work one at a time")
 	case o.renewer == renewerJob && !o.observeOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
 		return fmt.Errorf("--renewer=job needs --job-image outside of a pod that has its name in %s and %s: the image that the operator itself runs from", podName, podNamespace)
 	}
@@ -300,6 +308,11 @@ func (o *options) check() error {
 // readScope reads what is looked at.
 func (o *options) readScope() error {
 	o.scope = controllers.Scope{Namespaces: o.namespaces}
+	if selector, err := labels.Parse(o.selector); err != nil {
+		return fmt.Errorf("--selector=%q is no label selector: %w: write shard=a, shard in (a,b) or !shard, for example", o.selector, err)
+	} else if !selector.Empty() {
+		o.scope.Selector = selector
+	}
 	switch {
 	case len(o.secrets) == 0:
 		return nil

@@ -309,7 +309,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 			return fmt.Errorf("indexing by %s: %w", index.field, err)
 		}
 	}
-	if !r.ObserveOnly && len(r.Scope.Secrets) == 0 {
+	if !r.ObserveOnly && len(r.Scope.Secrets) == 0 && r.Scope.matches(nil) {
 		if err := mgr.Add(recordCleaner{r}); err != nil {
 			return fmt.Errorf("adding the cleaner of records: %w", err)
 		}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,12 +25,21 @@ func indexAgent(object client.Object) []string {
 }
 
 // observePeers looks for other FlexRegistrations of the same gateway, and for those whose credentials were refused and
-// that share them. It reads their status.
+// that share them. It reads their status; of those that other operators look after only in the same namespace.
 func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	self := o.flexRegistration
 	var agents, neighbours v1alpha1.FlexRegistrationList
 	if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: o.registration.AgentID()}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the FlexRegistrations of the same gateway: %w", err)
+	}
+	others, err := r.otherShards(ctx, self.Namespace)
+	if err != nil {
+		return err
+	}
+	for i := range others {
+		if slices.Contains(indexAgent(&others[i]), o.registration.AgentID()) {
+			agents.Items = append(agents.Items, others[i])
+		}
 	}
 	for i := range agents.Items {
 		peer := &agents.Items[i]
@@ -38,7 +48,6 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 		}
 		proven := peer.Namespace == self.Namespace
 		if !proven && renewedCopy(peer, o) {
-			var err error
 			if proven, err = r.hasRenewed(ctx, peer, o.Certificate.Fingerprint); err != nil {
 				return err
 			}
@@ -50,6 +59,7 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 	if err := r.Client.List(ctx, &neighbours, client.InNamespace(self.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the FlexRegistrations of namespace %s: %w", self.Namespace, err)
 	}
+	neighbours.Items = append(neighbours.Items, others...)
 	var refusals []refusal
 	if known, ok := r.claims.refusal(o.Credentials); ok {
 		refusals = append(refusals, known)
@@ -69,6 +79,18 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 		}
 	}
 	return nil
+}
+
+// otherShards lists the FlexRegistrations of a namespace that other operators look after: the cache does not have them.
+func (r *Reconciler) otherShards(ctx context.Context, namespace string) ([]v1alpha1.FlexRegistration, error) {
+	if r.Scope.Selector == nil {
+		return nil, nil
+	}
+	var all v1alpha1.FlexRegistrationList
+	if err := r.APIReader.List(ctx, &all, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("listing the FlexRegistrations of namespace %s that other operators look after: %w", namespace, err)
+	}
+	return slices.DeleteFunc(all.Items, func(fr v1alpha1.FlexRegistration) bool { return r.Scope.matches(fr.Labels) }), nil
 }
 
 // hasRenewed says that a peer's record holds a certificate, with its key, as the one before its newest. Whoever makes up

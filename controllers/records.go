@@ -15,7 +15,8 @@ import (
 )
 
 // recordCleaner removes, once a day, records that no FlexRegistration has used for a month. It runs where the
-// reconciler does: in the leader.
+// reconciler does: in the leader; where several operators share a fleet, in that of the one which looks after what has no
+// labels, so that no two of them write a record.
 type recordCleaner struct{ *Reconciler }
 
 // Start runs until the context ends. The first check is an hour after the start, so that operators which are
@@ -62,7 +63,11 @@ func (c recordCleaner) clean(ctx context.Context) error {
 // used names the records of a namespace that FlexRegistrations use; known is false where that can't be told of one.
 func (c recordCleaner) used(ctx context.Context, namespace string) (names []string, known bool, err error) {
 	var all v1alpha1.FlexRegistrationList
-	if err := c.Client.List(ctx, &all, client.InNamespace(namespace)); err != nil {
+	reader := client.Reader(c.Client)
+	if c.Scope.Selector != nil { // The cache does not have those of other operators, whose records must stay.
+		reader = c.APIReader
+	}
+	if err := reader.List(ctx, &all, client.InNamespace(namespace)); err != nil {
 		return nil, false, fmt.Errorf("listing the FlexRegistrations of namespace %s: %w", namespace, err)
 	}
 	for i := range all.Items {

@@ -241,20 +241,30 @@ type Scope struct {
 	// Secrets, where there are any, are the only ones that are watched, each by its name, for an operator that may list none.
 	// They are in Namespaces.
 	Secrets []types.NamespacedName
+	// Selector, where several operators share a fleet, is what FlexRegistrations and ExperienceHubConnections have in common that this
+	// one looks after, its shard; nil for all.
+	Selector labels.Selector
+}
+
+// matches says that the operator looks after what has such labels.
+func (s Scope) matches(has map[string]string) bool {
+	return s.Selector == nil || s.Selector.Matches(labels.Set(has))
 }
 
 // CacheOptions keep what the cache holds of other people's objects small. Of Secrets it only has metadata, and of
-// that only what identifies them: annotations may hold a copy of the content.
+// that only what identifies them: annotations may hold a copy of the content. The selector is for the project's own kinds, which are
+// all that is not listed; what belongs to gateways has no labels of shards.
 func (s Scope) CacheOptions() cache.Options {
 	namespaces := map[string]cache.Config{}
 	for _, namespace := range s.Namespaces {
 		namespaces[namespace] = cache.Config{}
 	}
 	return cache.Options{
-		DefaultNamespaces: namespaces,
+		DefaultNamespaces:    namespaces,
+		DefaultLabelSelector: s.Selector,
 		ByObject: map[client.Object]cache.ByObject{
-			secretMetadata:       {Transform: onlyIdentity},
-			&appsv1.Deployment{}: {Transform: slimDeployment},
+			secretMetadata:       {Label: labels.Everything(), Transform: onlyIdentity},
+			&appsv1.Deployment{}: {Label: labels.Everything(), Transform: slimDeployment},
 			&corev1.Pod{}:        {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 			&batchv1.Job{}:       {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 		},

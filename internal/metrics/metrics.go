@@ -58,7 +58,11 @@ var (
 )
 
 // Collector collects from a cache.
-type Collector struct{ Cache client.Reader }
+type Collector struct {
+	Cache client.Reader
+	// Shard says that the cache has some FlexRegistrations only, so that it can't tell which gateways none covers.
+	Shard bool
+}
 
 // scrapeTimeout bounds a scrape, which asks nobody but the cache.
 const scrapeTimeout = 10 * time.Second
@@ -81,6 +85,9 @@ func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for i := range all.Items {
 		collect(&all.Items[i], metrics)
+	}
+	if c.Shard {
+		return
 	}
 	found, err := gateway.Unmanaged(ctx, c.Cache, all.Items)
 	if err != nil {

@@ -47,6 +47,24 @@ func unmanagedDeployment() *appsv1.Deployment {
 	return d
 }
 
+// TestShard tells nothing of gateways without a FlexRegistration where others' are out of sight.
+func TestShard(t *testing.T) {
+	for _, shard := range []bool{false, true} {
+		g, scheme := NewWithT(t), runtime.NewScheme()
+		g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+		g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+		r := prometheus.NewPedanticRegistry()
+		g.Expect(r.Register(Collector{Cache: fake.NewClientBuilder().WithScheme(scheme).WithObjects(full(), unmanagedDeployment()).Build(), Shard: shard})).To(Succeed())
+		series := scrape(t, r)
+		g.Expect(series).To(HaveKey("flexregistration_suspended{name=ingress,namespace=gateway}"))
+		if told := HaveKey("flex_gateway_unmanaged{deployment=forgotten,namespace=gateway}"); shard {
+			g.Expect(series).NotTo(told)
+		} else {
+			g.Expect(series).To(told)
+		}
+	}
+}
+
 // registry has everything that the operator tells of some objects and some activity.
 func registry(t *testing.T, a *Activity, objects ...client.Object) *prometheus.Registry {
 	t.Helper()

@@ -24,14 +24,15 @@ import (
 	"github.com/flexops/flex-registration-operator/test/process"
 )
 
-// release is the chart, installed in a namespace of its own that lets only restricted pods in.
+// release is the chart, installed in a namespace that lets only restricted pods in, mostly one of its own.
 type release struct {
 	*suite
-	helm    string
-	name    string // of the release, of its namespace and, as it contains the chart's, of what is in it
-	values  map[string]any
-	since   time.Time
-	metrics string // the address of the operator that runs
+	helm      string
+	name      string // of the release and, as it contains the chart's, of what is in it
+	namespace string
+	values    map[string]any
+	since     time.Time
+	metrics   string // the address of the operator that runs
 }
 
 // install installs the chart with a version of Helm.
@@ -44,13 +45,26 @@ func (s *suite) install(helm, suffix string, values map[string]any) *release {
 // installFrom installs a chart.
 func (s *suite) installFrom(chart, helm, suffix string, values map[string]any, more ...string) *release {
 	s.Helper()
-	r := &release{suite: s, helm: helm, name: "flex-registration-operator-" + suffix, values: values, since: time.Now()}
-	namespace := operator.Namespace(r.name)
+	namespace := "flex-registration-operator-" + suffix
+	s.prepare(namespace)
+	return s.installIn(namespace, chart, helm, suffix, values, more...)
+}
+
+// prepare makes a namespace for releases.
+func (s *suite) prepare(name string) {
+	s.Helper()
+	namespace := operator.Namespace(name)
 	namespace.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
 	s.Expect(s.admin.Create(s.Context(), namespace)).To(Succeed())
 	ca, err := os.ReadFile(s.ca)
 	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(s.admin.Create(s.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: r.name, Name: "anypoint-ca"}, Data: map[string]string{"ca.crt": string(ca)}})).To(Succeed())
+	s.Expect(s.admin.Create(s.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "anypoint-ca"}, Data: map[string]string{"ca.crt": string(ca)}})).To(Succeed())
+}
+
+// installIn installs a chart in a namespace that is prepared.
+func (s *suite) installIn(namespace, chart, helm, suffix string, values map[string]any, more ...string) *release {
+	s.Helper()
+	r := &release{suite: s, helm: helm, name: "flex-registration-operator-" + suffix, namespace: namespace, values: values, since: time.Now()}
 	values["image"] = map[string]any{"repository": "flex-registration-operator", "tag": "test"}
 	values["anypoint"] = map[string]any{"hosts": []string{s.platform.Host()}}
 	values["caBundle"] = map[string]any{"configMap": "anypoint-ca"}
@@ -75,11 +89,11 @@ func (r *release) apply(chart, command string, more ...string) {
 	r.Expect(err).NotTo(HaveOccurred())
 	file := filepath.Join(r.TempDir(), "values.yaml")
 	r.Expect(os.WriteFile(file, content, 0o600)).To(Succeed())
-	r.suite.helm(r.helm, append([]string{command, r.name, chart, "--namespace=" + r.name, "--values=" + file, "--wait", "--timeout=1m"}, more...)...)
+	r.suite.helm(r.helm, append([]string{command, r.name, chart, "--namespace=" + r.namespace, "--values=" + file, "--wait", "--timeout=1m"}, more...)...)
 }
 
 // user is what the API server calls the operator.
-func (r *release) user() string { return "system:serviceaccount:" + r.name + ":" + r.name }
+func (r *release) user() string { return "system:serviceaccount:" + r.namespace + ":" + r.name }
 
 // token is one of a ServiceAccount.
 func (s *suite) token(namespace, account string) string {
@@ -96,10 +110,10 @@ func (r *release) run() (stop func()) {
 	pod := r.pod()
 	container := pod.Spec.Containers[0]
 	r.Expect(container.Image).To(Equal(image))
-	kubeconfig, err := troubledKubeconfig(r.T, r.cluster.Config, r.token(r.name, pod.Spec.ServiceAccountName))
+	kubeconfig, err := troubledKubeconfig(r.T, r.cluster.Config, r.token(r.namespace, pod.Spec.ServiceAccountName))
 	r.Expect(err).NotTo(HaveOccurred())
 	r.metrics = freeAddress(r.suite)
-	command := exec.Command(r.manager, append(container.Args, "--metrics-bind-address="+r.metrics, "--health-probe-bind-address=0", "--leader-election-namespace="+r.name)...)
+	command := exec.Command(r.manager, append(container.Args, "--metrics-bind-address="+r.metrics, "--health-probe-bind-address=0", "--leader-election-namespace="+r.namespace)...)
 	// With API servers that don't stream lists yet, the operator lists what it watches.
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.TempDir(), "KUBECONFIG=" + kubeconfig, "KUBE_FEATURE_WatchListClient=false"}
 	for _, e := range container.Env {
@@ -143,7 +157,7 @@ func (r *release) run() (stop func()) {
 func (r *release) pod() *corev1.Pod {
 	r.Helper()
 	var pods corev1.PodList
-	r.Expect(r.admin.List(r.Context(), &pods, client.InNamespace(r.name), client.MatchingLabels{"app.kubernetes.io/instance": r.name})).To(Succeed())
+	r.Expect(r.admin.List(r.Context(), &pods, client.InNamespace(r.namespace), client.MatchingLabels{"app.kubernetes.io/instance": r.name})).To(Succeed())
 	r.Expect(pods.Items).NotTo(BeEmpty())
 	return &pods.Items[0]
 }

@@ -79,7 +79,7 @@ func (s *suite) granted(namespace, account string) []right {
 // taken away, something that it has done would have been refused.
 func (r *release) expectUse(refused ...string) {
 	r.Helper()
-	rights := r.granted(r.name, r.name)
+	rights := r.granted(r.namespace, r.name)
 	requests, err := r.cluster.Requests(r.user(), r.since)
 	r.Expect(err).NotTo(HaveOccurred())
 	used := make([]bool, len(rights))

@@ -24,7 +24,7 @@ const noCluster = "get namespaces/kube-system"
 // TestSizes renews with the rights of each size, and uses all of them.
 func TestSizes(t *testing.T) {
 	s := start(t)
-	for _, name := range []string{"everywhere", "listed", "listed-too", "not-listed", "named", "published", "prepared", "observed", "lived"} {
+	for _, name := range []string{"everywhere", "listed", "listed-too", "not-listed", "named", "published", "prepared", "observed", "shared", "lived"} {
 		s.Expect(s.admin.Create(t.Context(), operator.Namespace(name))).To(Succeed())
 	}
 	t.Run("flags", s.testFlags)
@@ -33,6 +33,7 @@ func TestSizes(t *testing.T) {
 	t.Run("secrets", s.testSecrets)
 	t.Run("handoff made beforehand", s.testHandoff)
 	t.Run("observe-only", s.testObserveOnly)
+	t.Run("shards", s.testShards)
 	t.Run("lifecycle", s.testLifecycle)
 }
 
@@ -215,15 +216,19 @@ func (r *release) renewInJobs(gateways ...*gateway) {
 	}
 }
 
-// seeMetrics scrapes metrics as somebody who may and as others.
-func (r *release) seeMetrics() {
+// seeMetrics scrapes metrics as somebody who may and as others, and returns them.
+func (r *release) seeMetrics() (metrics string) {
 	r.Helper()
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.name, Name: "prometheus"}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "prometheus-" + r.name}}
 	r.Expect(r.admin.Create(r.Context(), account)).To(Succeed())
 	token := r.token(account.Namespace, account.Name)
 	r.Expect(r.scrape("")).To(HavePrefix("401"))
 	r.Expect(r.scrape("forged")).NotTo(Or(HavePrefix("200"), BeEmpty()))
-	r.Expect(r.scrape(r.token(r.name, "default"))).To(HavePrefix("403"))
-	r.kubectl("create", "clusterrolebinding", account.Name+"-"+r.name, "--clusterrole="+r.name+"-metrics-reader", "--serviceaccount="+r.name+":"+account.Name)
-	r.Eventually(func() (string, error) { return r.scrape(token) }).Should(And(HavePrefix("200"), ContainSubstring("flexregistration_condition")))
+	r.Expect(r.scrape(r.token(r.namespace, "default"))).To(HavePrefix("403"))
+	r.kubectl("create", "clusterrolebinding", account.Name, "--clusterrole="+r.name+"-metrics-reader", "--serviceaccount="+r.namespace+":"+account.Name)
+	r.Eventually(func() (_ string, err error) {
+		metrics, err = r.scrape(token)
+		return metrics, err
+	}).Should(And(HavePrefix("200"), ContainSubstring("flexregistration_condition")))
+	return metrics
 }

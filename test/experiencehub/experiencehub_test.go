@@ -10,6 +10,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -26,10 +27,31 @@ func TestExperienceHubConnections(t *testing.T) {
 	s := start(t)
 	for name, test := range map[string]func(*testing.T, *suite){
 		"Assist": testAssist, "Notify": testNotify, "InUse": testInUse, "Label": testLabel, "Suspend": testSuspend, "Problems": testProblems,
-		"Anypoint": testAnypointExpires, "Rest": testRest, "ObserveOnly": testObserveOnly, "Validation": testValidation, "Broken": testBroken,
+		"Anypoint": testAnypointExpires, "Rest": testRest, "ObserveOnly": testObserveOnly, "Validation": testValidation, "Shard": testShard, "Broken": testBroken,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
+}
+
+// testShard has an operator look after some of the connections only.
+func testShard(t *testing.T, s *suite) {
+	c := s.scene(t)
+	c.certificate(fresh)
+	c.create(c.connection())
+	var err error
+	c.options.Selector, err = labels.Parse("shard=a")
+	c.Expect(err).NotTo(HaveOccurred())
+	c.run()
+	mine := c.connection()
+	mine.Name, mine.Labels = "mine", map[string]string{"shard": "a"}
+	c.create(mine)
+	c.Eventually(func() (*metav1.Time, error) {
+		err := s.admin.Get(t.Context(), client.ObjectKeyFromObject(mine), mine)
+		return mine.Status.LastCheckTime, err
+	}).ShouldNot(BeNil())
+	c.Expect(c.get().Status).To(Equal(v1alpha1.ExperienceHubConnectionStatus{}))
+	c.change(func(is *v1alpha1.ExperienceHubConnection) { is.Labels = map[string]string{"shard": "a"} })
+	c.says(ready, "True Watching")
 }
 
 func testAssist(t *testing.T, s *suite) {

@@ -245,15 +245,18 @@ func TestCommandLine(t *testing.T) {
 	for _, group := range []string{"Anypoint Platform flags:", "Renewing in Jobs flags:", "Controller flags:", "Observability flags:"} {
 		g.Expect(string(help)).To(ContainSubstring(group))
 	}
-	for flag, complaint := range map[string]string{
-		"--log-level=loud":   "write error, info or debug",
-		"--no-such-flag":     "unknown flag: --no-such-flag",
-		"--max-concurrent=":  "invalid argument",
-		"--renewer=both":     "write job or exec",
-		"--renewer=job":      "needs --job-image",
-		"--flexctl-images=[": "is not a repository",
+	for flags, complaint := range map[string]string{
+		"--log-level=loud":              "write error, info or debug",
+		"--no-such-flag":                "unknown flag: --no-such-flag",
+		"--max-concurrent=":             "invalid argument",
+		"--renewer=both":                "write job or exec",
+		"--renewer=job":                 "needs --job-image",
+		"--flexctl-images=[":            "is not a repository",
+		"--selector=a=b=c":              `--selector="a=b=c" is no label selector: `,
+		"--selector=-=b":                "write shard=a, shard in (a,b) or !shard",
+		"--selector=a=b --leader-elect": "needs --leader-election-id",
 	} {
-		output, err := exec.CommandContext(context.Background(), program, flag).CombinedOutput()
+		output, err := exec.CommandContext(context.Background(), program, strings.Fields(flags)...).CombinedOutput()
 		g.Expect(err).To(HaveOccurred())
 		g.Expect(string(output)).To(ContainSubstring(complaint))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -51,8 +52,9 @@ type Options struct {
 	Platform *platform.Client
 	// Salesforce, where set, has the operator watch ExperienceHubConnections too; it takes Platform.
 	Salesforce *salesforce.Client
-	// Namespace, where set, is the only one that the operator watches.
+	// Namespace, where set, is the only one that the operator watches; Selector, where set, that of its shard.
 	Namespace string
+	Selector  labels.Selector
 	// Log receives what the operator logs.
 	Log io.Writer
 	// Transport, where set, wraps the connection to the API server.
@@ -103,7 +105,7 @@ func Start(o Options) (*Operator, error) {
 	config.QPS = -1
 	config.WarningHandlerWithContext = controllers.Warnings{WarningHandlerWithContext: rest.NoWarnings{}}
 	logger := zap.New(zap.WriteTo(o.Log), zap.UseDevMode(false), zap.StacktraceLevel(zapcore.DPanicLevel))
-	var scope controllers.Scope
+	scope := controllers.Scope{Selector: o.Selector}
 	if o.Namespace != "" {
 		scope.Namespaces = []string{o.Namespace}
 	}

@@ -29,6 +29,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.serviceAccount.name | default (include "operator.fullname" .) }}
 {{- end }}
 
+{{- /*
+operator.lease is the name of the lease. With a selector it is that of the release, and not of the selector: while an upgrade that
+changes the selector replaces the pods, only one of them works.
+*/ -}}
+{{- define "operator.lease" -}}
+{{ empty .Values.selector | ternary "flex-registration-operator" (include "operator.fullname" .) }}
+{{- end }}
+
 {{- define "operator.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
