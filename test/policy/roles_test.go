@@ -41,7 +41,7 @@ func TestNoRoleOfOursIsAggregated(t *testing.T) {
 			roles++
 			for label, value := range role.Labels {
 				if strings.HasPrefix(label, "rbac.authorization.k8s.io/aggregate-to-") && value == "true" {
-					g.Expect(slices.ContainsFunc(role.Rules, writes)).To(BeFalse(), "%s: ClusterRole %s has the label %s and writes FlexRegistrations", path, role.Name, label)
+					g.Expect(slices.ContainsFunc(role.Rules, writes)).To(BeFalse(), "%s: ClusterRole %s has the label %s and writes our resources", path, role.Name, label)
 				}
 			}
 		}
@@ -55,7 +55,7 @@ func writes(rule rbacv1.PolicyRule) bool {
 	concerns := func(names []string, wanted ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return n == "*" || slices.Contains(wanted, n) })
 	}
-	return concerns(rule.APIGroups, v1alpha1.GroupVersion.Group) && concerns(rule.Resources, "flexregistrations", "flexregistrations/status", "*/status") &&
+	return concerns(rule.APIGroups, v1alpha1.GroupVersion.Group) && concerns(rule.Resources, "flexregistrations", "experiencehubconnections", "flexregistrations/status", "experiencehubconnections/status", "*/status") &&
 		concerns(rule.Verbs, "create", "update", "patch", "delete", "deletecollection")
 }
 
