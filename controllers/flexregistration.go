@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlcontroller "sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -218,21 +219,32 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
 	}
-	if last, is := r.written.Load(key); is {
-		written := last.(written)
-		order, err := resourceversion.CompareResourceVersion(fr.ResourceVersion, written.fr.ResourceVersion)
-		behind := err == nil && order < 0 && fr.UID == written.fr.UID
-		if behind && r.Clock.Since(written.at) < maxBehind {
-			return written.fr.DeepCopy(), nil
+	if last := r.behind(fr); last != nil {
+		if r.Clock.Since(last.at) < maxBehind {
+			return last.fr.DeepCopy(), nil
 		}
-		r.written.CompareAndDelete(key, last)
-		if behind { // For so long that the API server's versions may have gone back, as they do when etcd is restored.
-			if err := r.APIReader.Get(ctx, key, fr); err != nil {
-				return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, client.IgnoreNotFound(err))
-			}
+		// It is for so long that the API server's versions may have gone back, as they do when etcd is restored.
+		r.written.CompareAndDelete(key, *last)
+		if err := r.APIReader.Get(ctx, key, fr); err != nil {
+			return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, client.IgnoreNotFound(err))
 		}
 	}
 	return fr, nil
+}
+
+// behind is what this process has written of a FlexRegistration, where the one in the cache is older; if not, that is forgotten.
+func (r *Reconciler) behind(cached client.Object) *written {
+	key := client.ObjectKeyFromObject(cached)
+	last, is := r.written.Load(key)
+	if !is {
+		return nil
+	}
+	w := last.(written)
+	if order, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), w.fr.ResourceVersion); err == nil && order < 0 && cached.GetUID() == w.fr.UID {
+		return &w
+	}
+	r.written.CompareAndDelete(key, last)
+	return nil
 }
 
 // written is a FlexRegistration as this process has written its status.
@@ -314,8 +326,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 			return fmt.Errorf("adding the cleaner of records: %w", err)
 		}
 	}
+	caughtUp := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		r.behind(e.ObjectNew)
+		return false
+	}}
 	controller := ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(caughtUp, predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
 		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: newQueue(r.Clock)})

@@ -50,7 +50,11 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		}
 		return fmt.Errorf("writing the status of FlexRegistration %s/%s: %w", fr.Namespace, fr.Name, err)
 	}
+	fr.ManagedFields = nil // which nobody reads
 	r.written.Store(client.ObjectKeyFromObject(fr), written{fr.DeepCopy(), r.Clock.Now()})
+	if cached := (&v1alpha1.FlexRegistration{}); r.Client.Get(ctx, client.ObjectKeyFromObject(fr), cached) == nil {
+		r.behind(cached) // The watch may have been faster than the answer.
+	}
 	return nil
 }
 

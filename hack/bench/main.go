@@ -25,6 +25,7 @@ type size struct {
 	N            int `json:"n"`            // registrations
 	PerNamespace int `json:"perNamespace"` // registrations in one namespace
 	Due          int `json:"due"`          // registrations that are due at once
+	Deployments  int `json:"deployments"`  // registrations with a Deployment
 }
 
 func main() {
@@ -85,6 +86,7 @@ func sizes() (s size, err error) {
 		{"BENCH_N", &s.N, func() int { return 200 }},
 		{"BENCH_PER_NAMESPACE", &s.PerNamespace, func() int { return 20 }},
 		{"BENCH_DUE", &s.Due, func() int { return min(s.N, 1000) }},
+		{"BENCH_DEPLOYMENTS", &s.Deployments, func() int { return s.N }},
 	} {
 		text := os.Getenv(v.name)
 		if *v.of = v.fallback(); text == "" {
@@ -94,6 +96,6 @@ func sizes() (s size, err error) {
 			return s, fmt.Errorf("%s=%s: write a whole number, from 1", v.name, text)
 		}
 	}
-	s.Due = min(s.Due, s.N)
+	s.Due, s.Deployments = min(s.Due, s.N), min(s.Deployments, s.N)
 	return s, nil
 }

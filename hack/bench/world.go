@@ -147,8 +147,24 @@ func (b *bench) makeFleet(ctx context.Context) error {
 			return err
 		}
 	}
-	return all(ctx, b.size.N, func(ctx context.Context, i int) error { return b.makeGateway(ctx, b.fleet[i], 0) })
+	return all(ctx, b.size.N, func(ctx context.Context, i int) error {
+		if i < b.size.Deployments {
+			return b.makeGateway(ctx, b.fleet[i], 0)
+		}
+		return b.admin.Create(ctx, b.registered(b.fleet[i]))
+	})
 }
+
+// flexRegistration is that of a gateway of the fleet; of one without a Deployment it names the Secret.
+func (b *bench) flexRegistration(i int) *v1alpha1.FlexRegistration {
+	fr := operator.FlexRegistration(b.fleet[i].namespace, b.fleet[i].name)
+	if i >= b.size.Deployments {
+		fr.Spec.TargetRef, fr.Spec.SecretRef = nil, &v1alpha1.SecretKeyReference{Name: secretName(b.fleet[i])}
+	}
+	return fr
+}
+
+func secretName(g gateway) string { return g.name + "-registration" }
 
 func (b *bench) makeNamespace(ctx context.Context, name string) error {
 	if err := b.admin.Create(ctx, operator.Namespace(name)); err != nil {
@@ -157,11 +173,17 @@ func (b *bench) makeNamespace(ctx context.Context, name string) error {
 	return b.admin.Create(ctx, operator.CredentialsSecret(name, b.appID, b.secret))
 }
 
-// makeGateway makes the Secret and the Deployment of a gateway, which the platform shows one replica of.
-func (b *bench) makeGateway(ctx context.Context, g gateway, replicas int32) error {
+// registered is the Secret of a gateway, which the platform shows one replica of.
+func (b *bench) registered(g gateway) *corev1.Secret {
 	b.platform.SetReplicas(g.AgentID, simulator.Replica{})
 	secret := operator.RegistrationSecret(g.namespace, g.File)
-	secret.Name = g.name + "-registration"
+	secret.Name = secretName(g)
+	return secret
+}
+
+// makeGateway makes the Secret and the Deployment of a gateway.
+func (b *bench) makeGateway(ctx context.Context, g gateway, replicas int32) error {
+	secret := b.registered(g)
 	deployment := operator.Deployment(g.namespace, g.name, secret.Name, replicas)
 	// As large as one that kubectl has applied: with the manifest in an annotation, and an environment.
 	deployment.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: strings.Repeat("x", 2<<10)}

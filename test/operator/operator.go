@@ -46,8 +46,8 @@ type Options struct {
 	AnypointHosts     []string
 	MaxFailedRollouts int
 	ObserveOnly       bool
-	// MaxConcurrent is as the manager's flag; 4 by default.
-	MaxConcurrent int
+	// MaxConcurrent is as the manager's flag, 4 by default; so is MaxRenewalsPerMinute, any number by default.
+	MaxConcurrent, MaxRenewalsPerMinute int
 	// Platform, where set, is asked once a day whether credentials work, and what replicas run with; without, nothing is checked or rehearsed.
 	Platform *platform.Client
 	// Salesforce, where set, has the operator watch ExperienceHubConnections too; it takes Platform.
@@ -135,7 +135,7 @@ func Start(o Options) (*Operator, error) {
 		Clock:         o.Clock,
 		AnypointHosts: o.AnypointHosts,
 		Identity:      "test_" + uuid.NewString(),
-		MaxConcurrent: cmp.Or(o.MaxConcurrent, 4), MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly, Scope: scope,
+		MaxConcurrent: cmp.Or(o.MaxConcurrent, 4), MaxRenewalsPerMinute: o.MaxRenewalsPerMinute, MaxFailedRollouts: o.MaxFailedRollouts, ObserveOnly: o.ObserveOnly, Scope: scope,
 		Platform: o.Platform, CheckInterval: 24 * time.Hour,
 	}).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
