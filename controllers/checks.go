@@ -89,8 +89,11 @@ func (o *observation) rolling(now time.Time) bool {
 // checking says that checks are made for a FlexRegistration: who follows others needs none.
 func (r *Reconciler) checking(o *observation) bool { return r.Platform != nil && !o.Follow }
 
-// askCheck is how often it is looked whether somebody is free to check.
-const askCheck = 15 * time.Second
+// askCheck is how often, about, it is looked whether somebody is free to check. Each looks at its own pace: of many that look in
+// one moment only a few would find somebody free, for ever.
+func askCheck(jitter float64) time.Duration {
+	return 10*time.Second + time.Duration(jitter*float64(10*time.Second))
+}
 
 // check makes the checks that are due, tells of those that have come to say False, and returns when the next is due; zero
 // where none will be, or the spec has changed since it was looked at. Others may take a minute to answer, so that only some
@@ -101,7 +104,7 @@ func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decisi
 		return time.Time{}
 	}
 	if !r.askers.TryAcquire(1) {
-		return now.Add(askCheck)
+		return now.Add(askCheck(o.Jitter))
 	}
 	defer r.askers.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, timeout)

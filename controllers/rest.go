@@ -44,7 +44,7 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 			r.askers.Release(1)
 			return again, false
 		}
-		again = now.Add(askCheck)
+		again = now.Add(askCheck(jitter(fr.UID)))
 	}
 	g, finding, err := gateway.Discover(ctx, r.Client, fr)
 	if err != nil || finding != nil {

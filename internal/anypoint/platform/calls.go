@@ -18,8 +18,8 @@ const (
 	service = "Anypoint"
 	// pageSize is the largest that the platform takes.
 	pageSize = 100
-	// maxPages bounds a listing: 5000 gateways or replicas.
-	maxPages = 50
+	// maxPages bounds a listing: 50,000 gateways or replicas.
+	maxPages = 500
 )
 
 // Status is the state of a gateway or a replica.
