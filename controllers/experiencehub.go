@@ -118,8 +118,11 @@ func (r *ConnectionReconciler) change(ctx context.Context, c *v1alpha1.Experienc
 	}
 	log.FromContext(ctx).Info("changed Salesforce", "rename", step.Rename, "to", step.To, "delete", step.Delete, "failed", err != nil)
 	r.list(ctx, o)
-	if again := experiencehub.Decide(o.Observation, r.Clock.Now()); err != nil && again.Step == step && s.Problem == nil {
-		o.failed(err) // It did not take effect.
+	if again := experiencehub.Decide(o.Observation, r.Clock.Now()); again.Step == step && s.Problem == nil {
+		if err == nil {
+			err = errors.New("Salesforce has taken the change of certificate " + step.Certificate() + " and does not show it yet")
+		}
+		o.failed(err) // It did not take effect, or is not to be made twice.
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func TestExperienceHubConnections(t *testing.T) {
 	s := start(t)
 	for name, test := range map[string]func(*testing.T, *suite){
 		"Assist": testAssist, "Notify": testNotify, "InUse": testInUse, "Label": testLabel, "Suspend": testSuspend, "Problems": testProblems,
-		"Anypoint": testAnypointExpires, "Rest": testRest, "ObserveOnly": testObserveOnly, "Validation": testValidation, "Shard": testShard, "Broken": testBroken,
+		"Anypoint": testAnypointExpires, "Rest": testRest, "ObserveOnly": testObserveOnly, "Validation": testValidation, "Shard": testShard, "Lag": testLag, "Broken": testBroken,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -95,6 +95,27 @@ func testAssist(t *testing.T, s *suite) {
 		slices.Sort(told)
 		return told
 	}).Should(Equal([]string{"Normal Deleted", "Normal NothingToDo", "Normal Renamed", "Normal Watching", "Normal Watching", "Warning LoginRequired", "Warning LoginRequired"}))
+}
+
+// What Salesforce has taken but does not list yet is not sent again.
+func testLag(t *testing.T, s *suite) {
+	c := s.scene(t)
+	old := c.certificate(20 * day)
+	c.org.Lag(1)
+	c.create(c.connection())
+	c.run()
+	c.says(v1alpha1.ConditionSalesforceCertificateValid, "Unknown Interrupted")
+	c.Expect(c.message(ready)).To(ContainSubstring("does not show it yet"))
+	c.clock.Step(15 * time.Minute)
+	c.says(required, "True LoginRequired")
+	c.Expect(c.org.Login()).To(BeTrue())
+	c.ask()
+	c.clock.Step(15 * time.Minute)
+	c.says(required, "False NothingToDo")
+	name := "Anypoint_to_expire_" + old.NotAfter.Format("20060102")
+	c.Expect(c.org.Changes()).To(Equal([]string{"rename Anypoint to " + name, "delete " + name}))
+	asked := slices.DeleteFunc(c.org.Requests(), func(call simulated.Call) bool { return call != simulated.CallRename && call != simulated.CallDelete })
+	c.Expect(asked).To(HaveLen(2))
 }
 
 func testNotify(t *testing.T, s *suite) {

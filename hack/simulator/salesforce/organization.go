@@ -47,6 +47,9 @@ type Organization struct {
 	requests     []Call
 	changes      []string
 	onlyOnes     []string
+	lags         int           // how many queries after a change still show what there was before
+	shown        []Certificate // by queries, while they lag
+	lagging      int
 }
 
 type app struct {
@@ -124,6 +127,27 @@ func (o *Organization) add(name string, notAfter time.Time) Certificate {
 	c := Certificate{ID: fmt.Sprintf("0P1%015d", o.made), Name: name, Label: name, NotAfter: notAfter.UTC().Truncate(time.Second)}
 	o.certificates = append(o.certificates, c)
 	return c
+}
+
+// Lag has so many queries after each change show what there was before it.
+func (o *Organization) Lag(queries int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lags = queries
+}
+
+// changing is called before a change.
+func (o *Organization) changing() { o.shown, o.lagging = slices.Clone(o.certificates), o.lags }
+
+// listed are the certificates that a query shows.
+func (o *Organization) listed() []Certificate {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.lagging > 0 {
+		o.lagging--
+		return o.shown
+	}
+	return slices.Clone(o.certificates)
 }
 
 // Use has the named credential use a certificate.

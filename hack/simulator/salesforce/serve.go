@@ -128,7 +128,7 @@ func (o *Organization) query(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	records := []map[string]any{}
-	for _, c := range o.Certificates() {
+	for _, c := range o.listed() {
 		records = append(records, map[string]any{"attributes": map[string]string{"type": "Certificate"}, "Id": c.ID, "DeveloperName": c.Name, "MasterLabel": c.Label,
 			"ExpirationDate": c.NotAfter.UTC().Format("2006-01-02T15:04:05.000-0700")})
 	}
@@ -200,6 +200,7 @@ func (o *Organization) rename(kind, name, to string) (code, message string) {
 	case o.find(to) >= 0:
 		return "DUPLICATE_DEVELOPER_NAME", "the name " + to + " is already used"
 	}
+	o.changing()
 	o.certificates[i].Name = to
 	o.changes = append(o.changes, "rename "+name+" to "+to)
 	return "", ""
@@ -221,6 +222,7 @@ func (o *Organization) remove(kind, name string) (code, message string) {
 	case o.certificates[i].ID == o.uses:
 		return "DEPENDENCY_EXISTS", "This certificate is referenced by a named credential"
 	}
+	o.changing()
 	o.certificates = slices.Delete(o.certificates, i, i+1)
 	o.changes = append(o.changes, "delete "+name)
 	return "", ""
