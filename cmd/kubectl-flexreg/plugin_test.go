@@ -68,16 +68,10 @@ func newGomega(t *testing.T) Gomega {
 func start(t *testing.T) *suite {
 	s := &suite{T: t, Gomega: newGomega(t), logs: &operator.Log{}}
 	ctx := t.Context()
-	var err error
-	crds := filepath.Join("..", "..", "config", "crd", "bases")
-	s.cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{crds}})
-	s.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { s.Expect(s.cluster.Stop()).To(Succeed()) })
-	scheme := operator.Scheme()
-	s.Expect(apiextensionsv1.AddToScheme(scheme)).To(Succeed())
-	s.admin, err = client.NewWithWatch(s.cluster.Config, client.Options{Scheme: scheme})
-	s.Expect(err).NotTo(HaveOccurred())
-	s.Expect(operator.Grant(ctx, s.admin, filepath.Join("..", "..", "config", "rbac", "role.yaml"), filepath.Join("..", "..", "config", "rbac", "handoff", "role.yaml"))).To(Succeed())
+	root := filepath.Join("..", "..")
+	s.cluster, s.admin = operator.Cluster(t, controlplane.Options{CRDs: operator.CRDs(root)})
+	s.Expect(apiextensionsv1.AddToScheme(s.admin.Scheme())).To(Succeed())
+	s.Expect(operator.Grant(ctx, s.admin, operator.Roles(root)...)).To(Succeed())
 	config, err := s.cluster.User("flex-registration-operator", operator.Group)
 	s.Expect(err).NotTo(HaveOccurred())
 

@@ -57,16 +57,8 @@ func newScene(t *testing.T) *scene {
 	s := &scene{WithT: NewWithT(t), T: t}
 	s.SetDefaultEventuallyTimeout(60 * time.Second)
 	s.SetDefaultEventuallyPollingInterval(200 * time.Millisecond)
+	s.cluster, s.admin = operator.Cluster(t, controlplane.Options{CRDs: crds(t)})
 	var err error
-	s.cluster, err = controlplane.Start(t.Context(), controlplane.Options{CRDs: crds(t)})
-	s.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() {
-		if err := s.cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s.admin, err = client.New(s.cluster.Config, client.Options{Scheme: operator.Scheme()})
-	s.Expect(err).NotTo(HaveOccurred())
 	s.platform, err = simulator.Start(simulator.Options{})
 	s.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = s.platform.Close() })

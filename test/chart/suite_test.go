@@ -58,16 +58,7 @@ func start(t *testing.T) *suite {
 	s.flexctl, err = simulator.BuildFlexctl(directory)
 	s.Expect(err).NotTo(HaveOccurred())
 
-	s.cluster, err = controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{filepath.Join(root, "config", "crd", "bases")}, LeaveJobPods: true})
-	s.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() {
-		if err := s.cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s.admin, err = client.New(s.cluster.Config, client.Options{Scheme: operator.Scheme()})
-	s.Expect(err).NotTo(HaveOccurred())
-
+	s.cluster, s.admin = operator.Cluster(t, controlplane.Options{CRDs: operator.CRDs(root), LeaveJobPods: true})
 	s.platform, err = simulator.Start(simulator.Options{})
 	s.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = s.platform.Close() })

@@ -41,14 +41,10 @@ type jobRunner struct {
 func newJobRunner(t *testing.T, p programs) *jobRunner {
 	t.Helper()
 	g := NewWithT(t)
-	cluster, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{filepath.Join("..", "..", "config", "crd", "bases")}, LeaveJobPods: true})
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { g.Expect(cluster.Stop()).To(Succeed()) })
-	r := &jobRunner{attempts: map[*scene]*attempts{}}
-	r.admin, err = client.New(cluster.Config, client.Options{Scheme: operator.Scheme()})
-	g.Expect(err).NotTo(HaveOccurred())
-	roles := filepath.Join("..", "..", "config", "rbac")
-	g.Expect(operator.Grant(t.Context(), r.admin, filepath.Join(roles, "role.yaml"), filepath.Join(roles, "handoff", "role.yaml"))).To(Succeed())
+	r, root := &jobRunner{attempts: map[*scene]*attempts{}}, filepath.Join("..", "..")
+	cluster, admin := operator.Cluster(t, controlplane.Options{CRDs: operator.CRDs(root), LeaveJobPods: true})
+	r.admin = admin
+	g.Expect(operator.Grant(t.Context(), admin, operator.Roles(root)...)).To(Succeed())
 	user, err := cluster.User("flex-registration-operator", operator.Group)
 	g.Expect(err).NotTo(HaveOccurred())
 	r.operator, err = client.New(user, client.Options{Scheme: operator.Scheme()})

@@ -44,13 +44,9 @@ type suite struct {
 func start(t *testing.T) *suite {
 	t.Helper()
 	g, root := NewWithT(t), filepath.Join("..", "..")
-	cluster, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{filepath.Join(root, "config", "crd", "bases")}})
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { g.Expect(cluster.Stop()).To(Succeed()) })
-	s := &suite{cluster: cluster}
-	s.admin, err = client.New(cluster.Config, client.Options{Scheme: operator.Scheme()})
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(operator.Grant(t.Context(), s.admin, filepath.Join(root, "config", "rbac", "role.yaml"), filepath.Join(root, "config", "rbac", "handoff", "role.yaml"))).To(Succeed())
+	s := &suite{}
+	s.cluster, s.admin = operator.Cluster(t, controlplane.Options{CRDs: operator.CRDs(root)})
+	g.Expect(operator.Grant(t.Context(), s.admin, operator.Roles(root)...)).To(Succeed())
 	return s
 }
 

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
 	"github.com/flexops/flex-registration-operator/test/faults"
@@ -50,20 +48,8 @@ func newSuite(t *testing.T) *suite {
 	t.Helper()
 	ctx := context.Background()
 	root := filepath.Join("..", "..")
-	cluster, err := controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(root, "config", "crd", "bases")}, LeaveJobPods: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	admin, err := client.NewWithWatch(cluster.Config, client.Options{Scheme: operator.Scheme()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := operator.Grant(ctx, admin, filepath.Join(root, "config", "rbac", "role.yaml"), filepath.Join(root, "config", "rbac", "handoff", "role.yaml")); err != nil {
+	cluster, admin := operator.Cluster(t, controlplane.Options{CRDs: operator.CRDs(root), LeaveJobPods: true})
+	if err := operator.Grant(ctx, admin, operator.Roles(root)...); err != nil {
 		t.Fatal(err)
 	}
 	directory := t.TempDir()

@@ -117,13 +117,7 @@ func TestInstalled(t *testing.T) {
 	g := NewWithT(t)
 	g.SetDefaultEventuallyTimeout(30 * time.Second)
 	ctx := t.Context()
-	cluster, err := controlplane.Start(ctx, controlplane.Options{})
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	cluster, _ := operator.Cluster(t, controlplane.Options{})
 	kubectl := func(arguments ...string) string {
 		t.Helper()
 		command := exec.CommandContext(ctx, cluster.Kubectl, append([]string{"--kubeconfig=" + cluster.Kubeconfig}, arguments...)...)

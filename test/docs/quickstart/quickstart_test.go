@@ -44,11 +44,7 @@ func TestQuickStart(t *testing.T) {
 	g.Expect(len(blocks)).To(BeNumerically(">", 5))
 
 	// Where the user has a cluster with the operator, a platform, and what the page asks for.
-	cluster, err := controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{filepath.Join(root, "config", "crd", "bases")}})
-	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { _ = cluster.Stop() })
-	admin, err := client.New(cluster.Config, client.Options{Scheme: operator.Scheme()})
-	g.Expect(err).NotTo(HaveOccurred())
+	cluster, admin := operator.Cluster(t, controlplane.Options{CRDs: operator.CRDs(root)})
 	g.Expect(operator.Grant(t.Context(), admin, filepath.Join(root, "config", "rbac", "role.yaml"))).To(Succeed())
 	user, err := cluster.User("flex-registration-operator", operator.Group)
 	g.Expect(err).NotTo(HaveOccurred())
