@@ -17,17 +17,17 @@ import (
 
 // act performs one step and brings the observation up to date with what the API server answered.
 func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision) error {
-	if d.Step != renewal.StepWait {
-		log.FromContext(ctx).Info("acting", "step", d.Step, "message", d.Message)
-	}
+	log.FromContext(ctx).Info("acting", "step", d.Step, "message", d.Message)
 	if d.Step == renewal.StepRenew {
 		return r.renew(ctx, o, d)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	ends := d.Step == renewal.StepComplete || d.Step == renewal.StepFail
+	if ends && slices.ContainsFunc(o.Deployments, func(one renewal.Deployment) bool { return one.Name == d.Deployment && one.Unseen }) {
+		return r.observeDeployments(ctx, o) // Time has passed since: by now its pods decide.
+	}
 	switch d.Step {
-	case renewal.StepWait:
-		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s })
 	case renewal.StepTidy:
 		err := r.Jobs.Remove(ctx, o.leftovers)
 		o.Leftovers, o.leftovers = 0, nil
@@ -48,11 +48,12 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 		}
 		return r.observeDeployments(ctx, o)
 	case renewal.StepAdvance:
-		// It is stored with what comes of it: who does it again gives the rollout the same sequence.
-		advanced := *o.record
-		advanced.Record = o.Record.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut(), o.Undisturbed()...)
-		o.remember(&advanced)
-		o.unsaved = true
+		// By itself, and not with what comes of it: a rollout may be refused for weeks, in which it must be known what is published.
+		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
+			return s.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut(), o.Undisturbed()...)
+		}); err != nil {
+			return err
+		}
 		return r.observeDeployments(ctx, o)
 	case renewal.StepRoll:
 		return r.roll(ctx, o, d.Deployment)
@@ -88,7 +89,6 @@ func (r *Reconciler) save(ctx context.Context, o *observation, record *gateway.R
 	}
 	r.audit(ctx, record.Record, changed.Record)
 	o.remember(&changed)
-	o.unsaved = false
 	return nil
 }
 

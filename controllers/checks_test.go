@@ -326,31 +326,32 @@ var _ = Describe("Checks", Ordered, func() {
 	})
 })
 
+// policy makes an admission policy for one namespace.
+func policy(ctx context.Context, s *scene, action admissionv1.ValidationAction, resources []string, groups []string, expression, message string) {
+	GinkgoHelper()
+	name := s.namespace + "-" + resources[0]
+	p := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{admissionv1.OperationAll},
+			Rule:       admissionv1.Rule{APIGroups: groups, APIVersions: []string{"v1"}, Resources: resources},
+		}}}},
+		Validations: []admissionv1.Validation{{Expression: expression, Message: message}},
+	}}
+	b := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+		PolicyName: name, ValidationActions: []admissionv1.ValidationAction{action},
+		MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}}},
+	}}
+	Expect(admin.Create(ctx, p)).To(Succeed())
+	Expect(admin.Create(ctx, b)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) {
+		Expect(admin.Delete(ctx, b)).To(Succeed())
+		Expect(admin.Delete(ctx, p)).To(Succeed())
+	})
+}
+
 var _ = Describe("A rehearsal", Ordered, func() {
 	BeforeAll(asking)
 
-	// policy makes an admission policy for one namespace.
-	policy := func(ctx context.Context, s *scene, action admissionv1.ValidationAction, resources []string, groups []string, expression, message string) {
-		GinkgoHelper()
-		name := s.namespace + "-" + resources[0]
-		p := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-				Operations: []admissionv1.OperationType{admissionv1.OperationAll},
-				Rule:       admissionv1.Rule{APIGroups: groups, APIVersions: []string{"v1"}, Resources: resources},
-			}}}},
-			Validations: []admissionv1.Validation{{Expression: expression, Message: message}},
-		}}
-		b := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{action},
-			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}}},
-		}}
-		Expect(admin.Create(ctx, p)).To(Succeed())
-		Expect(admin.Create(ctx, b)).To(Succeed())
-		DeferCleanup(func(ctx context.Context) {
-			Expect(admin.Delete(ctx, b)).To(Succeed())
-			Expect(admin.Delete(ctx, p)).To(Succeed())
-		})
-	}
 	// until has the rehearsal repeated until what it says is as it should be: policies take effect with some delay.
 	until := func(s *scene, want string) {
 		GinkgoHelper()

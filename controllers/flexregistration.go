@@ -132,7 +132,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		now := r.Clock.Now()
 		d := renewal.Plan(o.Observation, now)
 		var acted error
-		if d.Step != renewal.StepWait || o.unsaved {
+		if d.Step != renewal.StepWait {
 			acted = r.act(ctx, o, d)
 		}
 		var pending *anypoint.Pending
@@ -170,7 +170,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			}
 		}
 		r.failures.Delete(request.NamespacedName)
-		r.looked.Store(request.NamespacedName, now)
 		switch d.State {
 		case renewal.Renewing, v1alpha1.ReasonJobPending, v1alpha1.ReasonQueued:
 		case renewal.RollingOut:
@@ -185,6 +184,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if err := r.report(ctx, o, d); err != nil {
 			return ctrl.Result{}, err
 		}
+		r.looked.Store(request.NamespacedName, now)
 		return ctrl.Result{RequeueAfter: max(time.Millisecond, d.At.Sub(r.Clock.Now()))}, nil
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)

@@ -50,8 +50,8 @@ type observation struct {
 	lookedAt    time.Time
 	// secrets reads and writes those of the gateway.
 	secrets heldSecrets
-	// published says that the gateway's Secret was just written, unsaved that the record has changed and was not stored yet.
-	published, unsaved bool
+	// published says that the gateway's Secret was just written.
+	published bool
 	// deploymentsRead says that Deployments were seen, and aren't just empty.
 	deploymentsRead bool
 	// outdated says that so much time has passed since that everything must be looked at again.
@@ -330,6 +330,7 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 		progress := gateway.Progress(d)
 		switch {
 		case revertedSince.IsZero() && (!undone || !renewal.PodsDecide(o.Observation, progress, r.Clock.Now())):
+			progress.Unseen = undone
 		case revertedSince.IsZero() && o.published && d.Status.Replicas > 0:
 			progress.OldPods = int(d.Status.Replicas) // They were there before.
 		default:

@@ -240,7 +240,7 @@ var _ = Describe("Renewing", func() {
 				by[r.Verb+" "+r.Resource]++
 			}
 		}
-		Expect(by).To(HaveKeyWithValue("update secrets", 5), "the claim, the outcome, the publication, the beginning of the rollout and its end: %v", by)
+		Expect(by).To(HaveKeyWithValue("update secrets", 6), "the claim, the outcome, the publication and that it is known, the beginning of the rollout and its end: %v", by)
 		Expect(by["patch flexregistrations"]).To(BeNumerically("<=", 3), "%v", by)
 		Expect(by["list pods"]).To(BeNumerically("<=", 2), "%v", by)
 	})

@@ -60,7 +60,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 
 // progress says that Ready goes from one step of a renewal to the next, of which Events of their own tell what has come of it.
 func progress(was, is *metav1.Condition) bool {
-	return !warns(was) && !warns(is) && (table[was.Reason].reconciling || table[is.Reason].reconciling)
+	return !warns(was) && !warns(is) && (table[is.Reason].reconciling || table[was.Reason].reconciling && is.Reason == v1alpha1.ReasonScheduled)
 }
 
 // warns says that a Ready condition is more than news.

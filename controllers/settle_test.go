@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -318,5 +319,29 @@ var _ = Describe("While a rollout goes on", func() {
 		s.edit(func(d *appsv1.Deployment) { d.Spec.Replicas = ptr.To[int32](1) })
 		Eventually(s.pods).Should(HaveLen(1))
 		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/Scheduled"))
+	})
+})
+
+var _ = Describe("A rollout that is refused", func() {
+	// Nobody may annotate the Deployment: the registration is published all the same, and that is known.
+	It("keeps nobody from going back, and tells who does", func(ctx context.Context) {
+		s := newScene(ctx, 10*day)
+		old := s.certificate()
+		before := s.secret(operator.SecretName).Data
+		policy(ctx, s, admissionv1.Deny, []string{"deployments"}, []string{"apps"}, `!("gateway.flexops.dev/registration" in object.spec.template.metadata.?annotations.orValue({}))`, "no rollouts today")
+		Eventually(func() error {
+			d := s.deployment(operator.GatewayName)
+			metav1.SetMetaDataAnnotation(&d.Spec.Template.ObjectMeta, v1alpha1.AnnotationRegistration, "any")
+			return admin.Update(ctx, d, client.DryRunAll)
+		}).Should(MatchError(ContainSubstring("no rollouts today")))
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "False/Forbidden")
+		renewed := s.certificate()
+		s.put(operator.SecretName, before)
+		Eventually(s.events).Should(ContainElement(And(HavePrefix("Restored: "), ContainSubstring(old.SerialNumber))), "it is known to be put back, which is counted")
+		Expect(s.certificate()).To(Equal(renewed))
+		s.change(func(fr *v1alpha1.FlexRegistration) { fr.Spec.Pin = old.SerialNumber })
+		Eventually(s.certificate).Should(Equal(old))
+		Expect(s.renewals()).To(Equal(1))
 	})
 })

@@ -149,6 +149,8 @@ type Deployment struct {
 	UpSince  time.Time
 	// Down: one of those pods is not up. WasComplete: the rollout of the present template was complete.
 	Down, WasComplete bool
+	// Unseen: its pods were not looked at, since they decided nothing then.
+	Unseen bool
 	// Failed: the Deployment exceeded its own progress deadline. Paused: it goes on when somebody resumes it.
 	Failed, Paused bool
 	// OldPods counts pods that may have started with another registration. It is only filled in where the rollout is not

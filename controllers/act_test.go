@@ -1,0 +1,52 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/renewal"
+)
+
+// A rollout may come to its end between the look at the cluster, which does not list pods while they decide nothing, and the plan.
+func TestNoRolloutIsCompleteBeforeItsPodsWereLookedAt(t *testing.T) {
+	g := NewWithT(t)
+	complete := time.Now().Truncate(time.Second)
+	record := renewal.Record{Rollout: renewal.Rollout{Sequence: 1, Fingerprint: "f", Rolled: []renewal.Rolled{{UID: "u", At: complete.Add(-time.Minute)}}}}
+	d := appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "ingress", UID: "u"}}
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "ingress"}}
+	d.Spec.Template.Annotations = map[string]string{v1alpha1.AnnotationRegistration: record.Rollout.Annotation()}
+	d.Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1, Conditions: []appsv1.DeploymentCondition{
+		{Type: appsv1.DeploymentProgressing, Reason: "NewReplicaSetAvailable", LastUpdateTime: metav1.NewTime(complete)},
+	}}
+	crashed := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "ingress-1", Labels: d.Spec.Selector.MatchLabels, Annotations: d.Spec.Template.Annotations, CreationTimestamp: metav1.NewTime(complete.Add(-time.Minute))},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{Name: "app", VolumeMounts: []corev1.VolumeMount{{Name: "registration"}}}},
+			Volumes:    []corev1.Volume{{Name: "registration", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}}},
+		},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "app", RestartCount: 1, LastTerminationState: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, FinishedAt: metav1.NewTime(complete.Add(30 * time.Second))},
+		}}}},
+	}
+	d.Spec.Replicas = ptr.To[int32](1)
+	clk := clocktesting.NewFakeClock(complete.Add(59 * time.Second))
+	r := &Reconciler{APIReader: fake.NewClientBuilder().WithObjects(crashed).Build(), Clock: clk}
+	o := &observation{gateway: &gateway.Gateway{Namespace: "n", SecretName: "s", Deployments: []appsv1.Deployment{d}}, Observation: renewal.Observation{Settle: time.Minute, Record: record}}
+	g.Expect(r.observeDeployments(t.Context(), o)).To(Succeed())
+	g.Expect(o.Deployments[0].Complete).To(BeTrue())
+	g.Expect(o.Deployments[0].Unstable).To(BeEmpty())
+
+	clk.Step(2 * time.Second)
+	g.Expect(r.act(t.Context(), o, renewal.Decision{Step: renewal.StepComplete, Deployment: "ingress"})).To(Succeed())
+	g.Expect(o.Deployments[0].Unstable).To(ContainSubstring("exit code 1"))
+}
