@@ -83,6 +83,10 @@ func (r *release) expectUse(refused ...string) {
 	requests, err := r.cluster.Requests(r.user(), r.since)
 	r.Expect(err).NotTo(HaveOccurred())
 	used := make([]bool, len(rights))
+	for i, held := range rights {
+		// By which client-go tells an Event again while its object is the same: where a status can't be written, which is not so here.
+		used[i] = held.group == "events.k8s.io" && held.verb == "patch"
+	}
 	var denied []string
 	for _, request := range requests {
 		if request.Resource == "" || request.Group == "authorization.k8s.io" && request.Resource == "selfsubjectaccessreviews" {
