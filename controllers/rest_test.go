@@ -17,6 +17,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/hack/simulator"
+	"github.com/flexops/flex-registration-operator/test/operator"
 )
 
 var _ = Describe("At rest", Ordered, func() {
@@ -121,5 +122,21 @@ var _ = Describe("At rest", Ordered, func() {
 			Consistently(reads.Load).WithTimeout(50 * time.Millisecond).Should(BeZero())
 		}
 		platform.ClearFaults()
+	})
+})
+
+var _ = Describe("Without checks", func() {
+	It("writes once a day that only what was looked at is new, so that a restart reads nothing", func(ctx context.Context) {
+		s := newScene(ctx, 300*day)
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
+		before := s.status().Inspected
+		Expect(before).NotTo(BeEmpty())
+		secret := s.secret(operator.SecretName)
+		metav1.SetMetaDataLabel(&secret.ObjectMeta, "somebody", "labels-it")
+		Expect(admin.Update(ctx, secret)).To(Succeed())
+		Consistently(func() string { return s.status().Inspected }).Should(Equal(before), "it is worth no write of its own")
+		clk.Step(27 * time.Hour)
+		Eventually(func() string { return s.status().Inspected }).ShouldNot(Equal(before))
 	})
 })
