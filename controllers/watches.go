@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -156,19 +155,19 @@ func indexDeployments(object client.Object) (names []string) {
 	return names
 }
 
-func indexMounts(object client.Object) (names []string) {
+func indexMounts(object client.Object) []string {
 	d, ok := object.(*appsv1.Deployment)
 	if !ok {
 		return nil
 	}
-	return slices.Collect(maps.Keys(gateway.Mounts(d)))
+	return gateway.Mounts(d)
 }
 
 // usingDeployment finds the FlexRegistrations whose gateway a Deployment belongs to, or whose Secret it mounts.
 func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) []reconcile.Request {
 	found := r.indexed(ctx, object.GetNamespace(), deploymentIndex, object.GetName())
 	if d, ok := object.(*appsv1.Deployment); ok {
-		for secret := range gateway.Mounts(d) {
+		for _, secret := range gateway.Mounts(d) {
 			found = append(found, r.naming(ctx, object.GetNamespace(), secret)...)
 		}
 	}

@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -140,70 +141,58 @@ func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
 	return nil
 }
 
-// secretName returns the only Secret that a volume is made from, or "".
-func secretName(v corev1.Volume) string {
-	if v.Secret != nil {
-		return v.Secret.SecretName
-	}
-	name := ""
-	if v.Projected != nil {
-		for _, source := range v.Projected.Sources {
-			if source.Secret == nil {
+// secretSources are the Secrets that volumes are made from, and what each maps of its keys.
+func secretSources(volumes ...corev1.Volume) iter.Seq2[string, []corev1.KeyToPath] {
+	return func(yield func(string, []corev1.KeyToPath) bool) {
+		for _, v := range volumes {
+			if v.Secret != nil && !yield(v.Secret.SecretName, v.Secret.Items) {
+				return
+			}
+			if v.Projected == nil {
 				continue
 			}
-			if name != "" && name != source.Secret.Name {
-				return ""
-			}
-			name = source.Secret.Name
-		}
-	}
-	return name
-}
-
-// Mounts are the Secrets that the volumes of a Deployment are made from, and for each which of its keys becomes the file
-// registration.yaml: "" where the volume doesn't map keys.
-func Mounts(d *appsv1.Deployment) map[string]string {
-	mounts := map[string]string{}
-	volumes := d.Spec.Template.Spec.Volumes
-	add := func(secret string) { mounts[secret], _ = mountedKey(volumes, secret) }
-	for _, v := range volumes {
-		if v.Secret != nil {
-			add(v.Secret.SecretName)
-		}
-		if v.Projected != nil {
 			for _, source := range v.Projected.Sources {
-				if source.Secret != nil {
-					add(source.Secret.Name)
+				if source.Secret != nil && !yield(source.Secret.Name, source.Secret.Items) {
+					return
 				}
 			}
 		}
 	}
-	return mounts
+}
+
+// secretName returns the only Secret that a volume is made from, or "".
+func secretName(v corev1.Volume) string {
+	only := ""
+	for name := range secretSources(v) {
+		if only != "" && only != name {
+			return ""
+		}
+		only = name
+	}
+	return only
+}
+
+// Mounts names the Secrets that the volumes of a Deployment are made from, each once.
+func Mounts(d *appsv1.Deployment) (names []string) {
+	for name := range secretSources(d.Spec.Template.Spec.Volumes...) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // mountedKey says whether one of the volumes is made from the Secret, and which of its keys becomes the file
 // registration.yaml: "" where the volume doesn't map keys.
 func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool) {
-	visit := func(name string, items []corev1.KeyToPath) {
+	for name, items := range secretSources(volumes...) {
 		if name != secret {
-			return
+			continue
 		}
 		mounts = true
 		for _, item := range items {
 			if key == "" && (item.Path == registration.DefaultKey || strings.HasSuffix(item.Path, "/"+registration.DefaultKey)) {
 				key = item.Key
-			}
-		}
-	}
-	for _, v := range volumes {
-		if v.Secret != nil {
-			visit(v.Secret.SecretName, v.Secret.Items)
-		}
-		if v.Projected != nil {
-			for _, source := range v.Projected.Sources {
-				if source.Secret != nil {
-					visit(source.Secret.Name, source.Secret.Items)
-				}
 			}
 		}
 	}

@@ -15,10 +15,9 @@ func Slim(d *appsv1.Deployment) {
 		Namespace: d.Namespace, Name: d.Name, UID: d.UID, ResourceVersion: d.ResourceVersion, Generation: d.Generation, DeletionTimestamp: d.DeletionTimestamp,
 	}
 	pod := &d.Spec.Template.Spec
-	pod.Volumes = keep(pod.Volumes, func(v corev1.Volume) bool {
-		return v.Secret != nil || v.Projected != nil || v.Name == registrationVolume
-	})
-	if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Secret != nil || v.Projected != nil }) {
+	mayHoldSecret := func(v corev1.Volume) bool { return v.Secret != nil || v.Projected != nil }
+	pod.Volumes = keep(pod.Volumes, func(v corev1.Volume) bool { return mayHoldSecret(v) || v.Name == registrationVolume })
+	if !slices.ContainsFunc(pod.Volumes, mayHoldSecret) {
 		d.Spec = appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Volumes: pod.Volumes}}}
 		d.Status = appsv1.DeploymentStatus{}
 		return
