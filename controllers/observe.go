@@ -311,8 +311,8 @@ func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error
 }
 
 // observeDeployments says how far the Deployments are. Pods are only listed where one of them is in doubt: while it is
-// rolled and its pods may decide something, and after something was put back. One that should carry the pending rollout's annotation and doesn't is read
-// live, since the cache may be behind.
+// rolled and its pods may decide something, and after something was put back. One that should carry the pending rollout's
+// annotation and doesn't is read live, since the cache may be behind.
 func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) error {
 	o.Deployments = nil
 	rollout, revertedSince := o.Record.Rollout, o.Record.Revert.Since

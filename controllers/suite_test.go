@@ -45,13 +45,13 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	SetDefaultConsistentlyDuration(500 * time.Millisecond)
 
 	var err error
-	cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join("..", "config", "crd", "bases")}, LeaveJobPods: true})
+	cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: operator.CRDs(".."), LeaveJobPods: true})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
 	admin, err = client.NewWithWatch(cluster.Config, client.Options{Scheme: operator.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
 
-	Expect(operator.Grant(ctx, admin, filepath.Join("..", "config", "rbac", "role.yaml"), filepath.Join("..", "config", "rbac", "handoff", "role.yaml"))).To(Succeed())
+	Expect(operator.Grant(ctx, admin, operator.Roles("..")...)).To(Succeed())
 	user, err := cluster.User(operatorUser, operator.Group)
 	Expect(err).NotTo(HaveOccurred())
 

@@ -74,14 +74,14 @@ func (b *bench) start(ctx context.Context) (err error) {
 			return fmt.Errorf("building %s, in the root of the repository: %w\n%s", program, err, output)
 		}
 	}
-	if b.cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{"config/crd/bases"}, LeaveJobPods: true}); err != nil {
+	if b.cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: operator.CRDs("."), LeaveJobPods: true}); err != nil {
 		return err
 	}
 	b.undo = append(b.undo, b.cluster.Stop)
 	if b.admin, err = client.NewWithWatch(b.cluster.Config, client.Options{Scheme: operator.Scheme()}); err != nil {
 		return err
 	}
-	if err := operator.Grant(ctx, b.admin, "config/rbac/role.yaml", "config/rbac/handoff/role.yaml"); err != nil {
+	if err := operator.Grant(ctx, b.admin, operator.Roles(".")...); err != nil {
 		return err
 	}
 	lease := metav1.ObjectMeta{Namespace: operatorNamespace, Name: "lease"}

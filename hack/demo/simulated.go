@@ -81,7 +81,7 @@ func (w *simulated) tearDown(keepLogs bool) error {
 }
 
 func (w *simulated) startCluster(ctx context.Context) (err error) {
-	w.cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(w.root, "config/crd/bases")}, LogDir: w.logs})
+	w.cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: operator.CRDs(w.root), LogDir: w.logs})
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	}
 	root := filepath.Join("..", "..")
 	var err error
-	cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: []string{filepath.Join(root, "config", "crd", "bases")}})
+	cluster, err = controlplane.Start(ctx, controlplane.Options{CRDs: operator.CRDs(root)})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
 	admin, err = client.NewWithWatch(cluster.Config, client.Options{Scheme: operator.Scheme()})

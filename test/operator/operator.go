@@ -61,7 +61,7 @@ type Options struct {
 	Transport func(http.RoundTripper) http.RoundTripper
 }
 
-// Ahead is how much the clocks of operators in tests are ahead of the cluster's: by more than new pods are scope.CacheOptions(), which
+// Ahead is how much the clocks of operators in tests are ahead of the cluster's: by more than new pods are watched, which
 // so need not be waited for.
 const Ahead = 5 * time.Minute
 

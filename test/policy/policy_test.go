@@ -23,6 +23,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/test/controlplane"
+	"github.com/flexops/flex-registration-operator/test/operator"
 )
 
 const (
@@ -41,14 +42,7 @@ type suite struct {
 
 func start(t *testing.T) *suite {
 	s := &suite{T: t, Gomega: newGomega(t), authors: &atomic.Int32{}}
-	var err error
-	s.cluster, err = controlplane.Start(t.Context(), controlplane.Options{CRDs: []string{filepath.Join("..", "..", "config", "crd", "bases")}})
-	s.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() {
-		if err := s.cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s.cluster, _ = operator.Cluster(t, controlplane.Options{CRDs: operator.CRDs(filepath.Join("..", ".."))})
 	s.admin = s.client("admin", "system:masters")
 	for _, name := range []string{namespace, "elsewhere"} {
 		s.Expect(s.admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
