@@ -11,12 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -127,16 +127,15 @@ type memory struct{ rss, program, heap float64 }
 
 // memory reads the resident set as it is, and then what lives on the heap after a collection, to which scraping brings it.
 func (m *manager) memory(ctx context.Context) (is memory, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.command.Process.Pid))
+	proc, err := procfs.NewProc(m.command.Process.Pid)
 	if err != nil {
 		return is, err
 	}
-	for name, of := range map[string]*float64{"VmRSS": &is.rss, "RssFile": &is.program} {
-		if match := regexp.MustCompile(name + `:\s+(\d+) kB`).FindSubmatch(status); match != nil {
-			kilobytes, _ := strconv.Atoi(string(match[1]))
-			*of = float64(kilobytes) * kibibyte
-		}
+	status, err := proc.NewStatus()
+	if err != nil {
+		return is, err
 	}
+	is.rss, is.program = float64(status.VmRSS), float64(status.RssFile)
 	// What is in use for the moment while garbage is collected differs from one collection to the next: the least is what stays.
 	const collections = 6
 	counted, first := -1.0, -1.0
@@ -163,30 +162,25 @@ func (m *manager) memory(ctx context.Context) (is memory, err error) {
 
 // cpu is the processor's time that it has used, in seconds.
 func (m *manager) cpu() (float64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.command.Process.Pid))
+	proc, err := procfs.NewProc(m.command.Process.Pid)
 	if err != nil {
 		return 0, err
 	}
-	// After the program's name, which may have spaces, the 12th and the 13th field: hundredths of seconds, see proc(5).
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	var ticks float64
-	for i, field := range strings.Fields(rest) {
-		if i == 11 || i == 12 {
-			n, _ := strconv.ParseFloat(field, 64)
-			ticks += n
-		}
-	}
-	return ticks / 100, nil
+	stat, err := proc.Stat()
+	return stat.CPUTime(), err
 }
 
 // holds says whether some bytes are anywhere in its memory.
 func (m *manager) holds(what []byte) (bool, error) {
-	pid := m.command.Process.Pid
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	proc, err := procfs.NewProc(m.command.Process.Pid)
 	if err != nil {
 		return false, err
 	}
-	file, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	maps, err := proc.ProcMaps()
+	if err != nil {
+		return false, err
+	}
+	file, err := os.Open(fmt.Sprintf("/proc/%d/mem", proc.PID))
 	if err != nil {
 		return false, err
 	}
@@ -196,13 +190,12 @@ func (m *manager) holds(what []byte) (bool, error) {
 	}
 	defer m.command.Process.Signal(syscall.SIGCONT) //nolint:errcheck // it has ended, then
 	buffer := make([]byte, 1<<20)
-	for line := range strings.Lines(string(maps)) {
-		var from, to int64
-		var rights string
-		if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &rights); n != 3 || !strings.HasPrefix(rights, "rw") {
+	for _, mapped := range maps {
+		if !mapped.Perms.Read || !mapped.Perms.Write {
 			continue
 		}
-		for at := from; at < to; at += int64(len(buffer) - len(what)) { // The pieces overlap.
+		to := int64(mapped.EndAddr)
+		for at := int64(mapped.StartAddr); at < to; at += int64(len(buffer) - len(what)) { // The pieces overlap.
 			n, _ := file.ReadAt(buffer[:min(int64(len(buffer)), to-at)], at)
 			if bytes.Contains(buffer[:n], what) {
 				return true, nil
