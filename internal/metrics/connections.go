@@ -35,16 +35,16 @@ func (c ConnectionCollector) Collect(metrics chan<- prometheus.Metric) {
 		log.Log.Error(err, "listing ExperienceHubConnections for metrics")
 		return
 	}
+	labels := labels{}
 	for i := range all.Items {
-		collectConnection(&all.Items[i], metrics)
+		collectConnection(labels.gauges(&all.Items[i], metrics), &all.Items[i])
 	}
 }
 
-func collectConnection(c *v1alpha1.ExperienceHubConnection, metrics chan<- prometheus.Metric) {
-	g := gauges{c, metrics}
+func collectConnection(g gauges, c *v1alpha1.ExperienceHubConnection) {
 	expires := func(side string, certificate *v1alpha1.ConnectionCertificate) {
 		if certificate != nil {
-			g.set(connectionNotAfter, float64(certificate.NotAfter.Unix()), side, certificate.Name)
+			g.set(connectionNotAfter, float64(certificate.NotAfter.Unix()), g.labels.of("certificate", certificate.Name), g.labels.of("side", side))
 		}
 	}
 	expires("anypoint", c.Status.Anypoint)

@@ -4,9 +4,11 @@ package metrics
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -23,14 +25,16 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, append([]string{"namespace", "name"}, labels...), nil)
 }
 
-// gauges are those of one object.
+// gauges sets those of one object. They share their labels: a scrape of a large fleet takes more memory than anything else that an
+// operator at rest does.
 type gauges struct {
-	object  client.Object
+	object  []*dto.LabelPair
+	labels  labels
 	metrics chan<- prometheus.Metric
 }
 
-func (g gauges) set(d *prometheus.Desc, value float64, labels ...string) {
-	g.metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{g.object.GetNamespace(), g.object.GetName()}, labels...)...)
+func (g gauges) set(d *prometheus.Desc, value float64, further ...*dto.LabelPair) {
+	g.metrics <- gauge{d, value, slices.Concat(g.object, further)}
 }
 
 // setCommon sets what there is of every kind: whether it is suspended, and its conditions.
@@ -41,8 +45,40 @@ func (g gauges) setCommon(suspended *prometheus.Desc, suspend bool, condition *p
 	}
 	g.set(suspended, set)
 	for _, c := range conditions {
-		g.set(condition, 1, c.Type, string(c.Status), c.Reason)
+		g.set(condition, 1, g.labels.of("reason", c.Reason), g.labels.of("status", string(c.Status)), g.labels.of("type", c.Type))
 	}
+}
+
+// labels are those of one scrape.
+type labels map[[2]string]*dto.LabelPair
+
+func (l labels) of(name, value string) *dto.LabelPair {
+	key := [2]string{name, value}
+	if l[key] == nil {
+		l[key] = &dto.LabelPair{Name: &name, Value: &value}
+	}
+	return l[key]
+}
+
+// gauges are those of an object.
+func (l labels) gauges(object client.Object, metrics chan<- prometheus.Metric) gauges {
+	return gauges{[]*dto.LabelPair{l.of("name", object.GetName()), l.of("namespace", object.GetNamespace())}, l, metrics}
+}
+
+// gauge is a prometheus.Metric with labels that others may have too.
+type gauge struct {
+	desc   *prometheus.Desc
+	value  float64
+	labels []*dto.LabelPair
+}
+
+// Desc is the prometheus.Metric's.
+func (g gauge) Desc() *prometheus.Desc { return g.desc }
+
+// Write is the prometheus.Metric's.
+func (g gauge) Write(to *dto.Metric) error {
+	to.Label, to.Gauge = g.labels, &dto.Gauge{Value: &g.value}
+	return nil
 }
 
 var (
@@ -83,8 +119,9 @@ func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 		log.Log.Error(err, "listing FlexRegistrations for metrics")
 		return
 	}
+	labels := labels{}
 	for i := range all.Items {
-		collect(&all.Items[i], metrics)
+		collect(labels.gauges(&all.Items[i], metrics), &all.Items[i])
 	}
 	if c.Shard {
 		return
@@ -95,12 +132,11 @@ func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	for _, d := range found {
-		metrics <- prometheus.MustNewConstMetric(unmanaged, prometheus.GaugeValue, 1, d.Namespace, d.Name)
+		metrics <- gauge{unmanaged, 1, []*dto.LabelPair{labels.of("deployment", d.Name), labels.of("namespace", d.Namespace)}}
 	}
 }
 
-func collect(fr *v1alpha1.FlexRegistration, metrics chan<- prometheus.Metric) {
-	g := gauges{fr, metrics}
+func collect(g gauges, fr *v1alpha1.FlexRegistration) {
 	moment := func(d *prometheus.Desc, t *metav1.Time) {
 		if !t.IsZero() {
 			g.set(d, float64(t.Unix()))
