@@ -306,19 +306,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	r.claims, r.secrets = newClaims(r.MaxConcurrent, r.MaxRenewalsPerMinute), newSecrets(r.APIReader, r.Cache, r.Client)
 	r.askers = semaphore.NewWeighted(int64(max(1, r.MaxConcurrent/2)))
-	for _, index := range []struct {
-		of    client.Object
-		field string
-		keys  client.IndexerFunc
-	}{
-		{&v1alpha1.FlexRegistration{}, agentIndex, indexAgent},
-		{&v1alpha1.FlexRegistration{}, pausedIndex, indexPaused},
-		{&v1alpha1.FlexRegistration{}, secretIndex, indexSecrets},
-		{&v1alpha1.FlexRegistration{}, deploymentIndex, indexDeployments},
-		{&appsv1.Deployment{}, mountIndex, indexMounts},
-	} {
-		if err := mgr.GetFieldIndexer().IndexField(context.Background(), index.of, index.field, index.keys); err != nil {
-			return fmt.Errorf("indexing by %s: %w", index.field, err)
+	for field, values := range map[string]client.IndexerFunc{agentIndex: indexAgent, pausedIndex: indexPaused} {
+		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, field, values); err != nil {
+			return fmt.Errorf("indexing FlexRegistrations by %s: %w", field, err)
 		}
 	}
 	if !r.ObserveOnly && len(r.Scope.Secrets) == 0 && r.Scope.matches(nil) {

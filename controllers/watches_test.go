@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
 
@@ -38,18 +39,51 @@ func TestCacheKeepsNoManifestsNorManagers(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 }
 
-func TestIndexesFindWhatAChangeConcerns(t *testing.T) {
+func TestCacheKeepsOfFlexRegistrationsWhatTheySay(t *testing.T) {
 	g := NewWithT(t)
+	fr := &v1alpha1.FlexRegistration{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "FlexRegistration"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "f", Namespace: "n", UID: "u", ResourceVersion: "7", Generation: 3,
+			Annotations: map[string]string{v1alpha1.AnnotationRenew: "now"},
+		},
+		Spec: v1alpha1.FlexRegistrationSpec{CredentialsRef: v1alpha1.LocalReference{Name: "credentials"}},
+		Status: v1alpha1.FlexRegistrationStatus{
+			Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Scheduled", Message: "good"}},
+			Checks:     []v1alpha1.Check{{Type: "Rehearsed", Version: "v"}},
+			History:    []v1alpha1.HistoryEntry{{Action: "Renewal"}},
+			Gateway:    &v1alpha1.GatewayStatus{AgentID: "a", AnypointURL: "https://anypoint.example", EnvironmentID: "e", OrganizationID: "o"},
+		},
+	}
+	said := fr.DeepCopy()
+	fr.Labels = map[string]string{"app.kubernetes.io/managed-by": "Helm"}
+	fr.Annotations[corev1.LastAppliedConfigAnnotation] = "{}"
+	fr.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
+	kept, err := slimRegistration(fr)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(kept).To(Equal(said))
+}
+
+func TestChangesConcernWhoNamesWhatHasChanged(t *testing.T) {
 	fr := &v1alpha1.FlexRegistration{Spec: v1alpha1.FlexRegistrationSpec{
 		TargetRef:      &v1alpha1.TargetReference{Name: "target"},
 		CredentialsRef: v1alpha1.LocalReference{Name: "credentials"},
 		SecretRef:      &v1alpha1.SecretKeyReference{Name: "named"},
+		Publish:        v1alpha1.PublishSpec{SecretRef: &v1alpha1.SecretKeyReference{Name: "published"}},
 	}}
 	fr.Status.SecretRef = &v1alpha1.SecretKeyReference{Name: "found", Key: "key"}
 	fr.Status.Rollout = &v1alpha1.RolloutStatus{Deployments: []string{"rolled"}}
-	g.Expect(indexSecrets(fr)).To(ConsistOf("credentials", "named", "found"))
-	g.Expect(indexDeployments(fr)).To(ConsistOf("target", "rolled"))
+	for name, want := range map[string]struct{ secret, deployment bool }{
+		"credentials": {secret: true}, "named": {secret: true}, "published": {secret: true}, "found": {secret: true},
+		"target": {deployment: true}, "rolled": {deployment: true}, "another": {}, "key": {},
+	} {
+		g := NewWithT(t)
+		g.Expect(namesSecret(fr, name)).To(Equal(want.secret), name)
+		g.Expect(namesDeployment(fr, name)).To(Equal(want.deployment), name)
+	}
+}
 
+func TestDeploymentsMountSecretsWholeAndInPart(t *testing.T) {
 	d := &appsv1.Deployment{}
 	d.Spec.Template.Spec.Volumes = []corev1.Volume{
 		{VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "whole"}}},
@@ -58,5 +92,5 @@ func TestIndexesFindWhatAChangeConcerns(t *testing.T) {
 		}}}}}},
 		{VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 	}
-	g.Expect(indexMounts(d)).To(ConsistOf("whole", "part"))
+	NewWithT(t).Expect(gateway.Mounts(d)).To(ConsistOf("whole", "part"))
 }
