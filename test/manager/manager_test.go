@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -104,7 +105,15 @@ func start(t *testing.T, program, kubeconfig string, environment []string, flags
 }
 
 func get(url string) (int, string) {
-	response, err := http.Get(url)
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return do(http.DefaultClient, request)
+}
+
+func do(client *http.Client, request *http.Request) (int, string) {
+	response, err := client.Do(request)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -158,14 +167,32 @@ func TestInstalled(t *testing.T) {
 	}
 	g.Eventually(holder).ShouldNot(BeEmpty())
 	leader := holder()
-	second := start(t, program, kubeconfig, environment, flags...)
+	second := start(t, program, kubeconfig, environment, append(flags, "--metrics-secure")...)
 	for _, p := range []*process{first, second} {
 		g.Eventually(func() int { code, _ := get("http://" + p.probe + "/readyz"); return code }).Should(Equal(http.StatusOK))
 		code, _ := get("http://" + p.probe + "/healthz")
 		g.Expect(code).To(Equal(http.StatusOK))
-		_, metrics := get("http://" + p.metrics + "/metrics")
-		g.Expect(metrics).To(ContainSubstring("leader_election_master_status"))
 	}
+	_, metrics := get("http://" + first.metrics + "/metrics")
+	g.Expect(metrics).To(ContainSubstring("leader_election_master_status"))
+
+	// The other one serves them to whom the cluster lets.
+	kubectl("create", "serviceaccount", "prometheus", "-n", installed)
+	token := strings.TrimSpace(kubectl("create", "token", "prometheus", "-n", installed))
+	secure := func(authorization string) (int, string) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+second.metrics+"/metrics", nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		request.Header.Set("Authorization", authorization)
+		return do(&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}, request) // It signs its certificate itself.
+	}
+	for authorization, want := range map[string]int{"": http.StatusUnauthorized, "Bearer nonsense": http.StatusUnauthorized, "Bearer " + token: http.StatusForbidden} {
+		g.Eventually(func() int { code, _ := secure(authorization); return code }).Should(Equal(want))
+	}
+	kubectl("create", "clusterrolebinding", "prometheus", "--clusterrole=flex-registration-operator-metrics-reader", "--serviceaccount="+installed+":prometheus")
+	g.Eventually(func() string { // What was said of a token is remembered for a minute, so it is a new one each time.
+		_, metrics := secure("Bearer " + strings.TrimSpace(kubectl("create", "token", "prometheus", "-n", installed)))
+		return metrics
+	}).Should(ContainSubstring("leader_election_master_status"))
 
 	// The samples apply, and the smallest one works. Before, nothing covers the gateway.
 	kubectl("create", "namespace", "gateway")

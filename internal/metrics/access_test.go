@@ -1,0 +1,105 @@
+package metrics
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr/funcr"
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/client-go/rest"
+)
+
+// reviewer is an API server that knows two tokens, one of which may get metrics. It counts what it is asked.
+type reviewer struct {
+	*WithT
+	reviews map[string]int
+	broken  bool
+}
+
+func (s *reviewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	kind := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+	s.reviews[kind]++
+	w.Header().Set("Content-Type", "application/json")
+	if s.broken {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":403}`)
+		return
+	}
+	switch kind {
+	case "tokenreviews":
+		review := authenticationv1.TokenReview{}
+		s.Expect(json.NewDecoder(r.Body).Decode(&review)).To(Succeed())
+		if token := review.Spec.Token; token == "prometheus" || token == "somebody" {
+			review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{
+				Username: token, UID: "7", Groups: []string{"g"}, Extra: map[string]authenticationv1.ExtraValue{"e": {"v"}},
+			}}
+		}
+		s.Expect(json.NewEncoder(w).Encode(review)).To(Succeed())
+	case "subjectaccessreviews":
+		review := authorizationv1.SubjectAccessReview{}
+		s.Expect(json.NewDecoder(r.Body).Decode(&review)).To(Succeed())
+		is := review.Spec
+		s.Expect(is.UID).To(Equal("7"))
+		s.Expect(is.Groups).To(Equal([]string{"g"}))
+		s.Expect(is.Extra).To(Equal(map[string]authorizationv1.ExtraValue{"e": {"v"}}))
+		review.Status.Allowed = is.User == "prometheus" && *is.NonResourceAttributes == authorizationv1.NonResourceAttributes{Verb: "get", Path: "/metrics"}
+		s.Expect(json.NewEncoder(w).Encode(review)).To(Succeed())
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func TestMetricsAreForThoseWhoMayGetThem(t *testing.T) {
+	g := NewWithT(t)
+	cluster := &reviewer{WithT: g, reviews: map[string]int{}}
+	api := httptest.NewServer(cluster)
+	t.Cleanup(api.Close)
+	config := &rest.Config{Host: api.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
+	filter, err := Access(config, api.Client())
+	g.Expect(err).NotTo(HaveOccurred())
+	var logged strings.Builder
+	handler, err := filter(funcr.New(func(_, line string) { logged.WriteString(line) }, funcr.Options{}), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, "the metrics")
+	}))
+	g.Expect(err).NotTo(HaveOccurred())
+	get := func(method, path, authorization string) int {
+		request := httptest.NewRequest(method, path, nil)
+		if authorization != "" {
+			request.Header.Set("Authorization", authorization)
+		}
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		g.Expect(answer.Body.String() == "the metrics").To(Equal(answer.Code == http.StatusOK))
+		return answer.Code
+	}
+
+	for authorization, want := range map[string]int{
+		"":                    http.StatusUnauthorized,
+		"Bearer":              http.StatusUnauthorized,
+		"Bearer  ":            http.StatusUnauthorized,
+		"Basic prometheus":    http.StatusUnauthorized,
+		"prometheus":          http.StatusUnauthorized,
+		"Bearer nobody-knows": http.StatusUnauthorized,
+		"Bearer somebody":     http.StatusForbidden,
+		"Bearer prometheus":   http.StatusOK,
+		"bearer prometheus":   http.StatusOK,
+	} {
+		g.Expect(get(http.MethodGet, "/metrics", authorization)).To(Equal(want), authorization)
+	}
+	g.Expect(cluster.reviews).To(Equal(map[string]int{"tokenreviews": 3, "subjectaccessreviews": 2}), "each token is asked about once, and no other header")
+	g.Expect(get(http.MethodPost, "/metrics", "Bearer prometheus")).To(Equal(http.StatusForbidden), "what may be got is not to be posted to")
+	g.Expect(get(http.MethodGet, "/debug", "Bearer prometheus")).To(Equal(http.StatusForbidden))
+
+	cluster.broken = true
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer prometheus")).To(Equal(http.StatusOK), "it is remembered")
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer another")).To(Equal(http.StatusInternalServerError))
+	g.Expect(logged.String()).To(And(ContainSubstring("creating a TokenReview"), Not(ContainSubstring("another"))))
+	cluster.broken = false
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer another")).To(Equal(http.StatusUnauthorized), "that nobody could be asked is not remembered")
+}
