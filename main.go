@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -191,6 +192,10 @@ func run(arguments []string) error {
 	logger := zap.New(zap.UseDevMode(false), zap.Level(level), zap.StacktraceLevel(zapcore.DPanicLevel))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger.WithName("client-go"))
+	if os.Getenv("GOGC") == "" {
+		// It rests most of the time: memory is what it costs then.
+		debug.SetGCPercent(50)
+	}
 
 	scheme, err := newScheme()
 	if err != nil {

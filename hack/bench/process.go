@@ -125,7 +125,7 @@ func (m *manager) quiet(ctx context.Context) error {
 // memory is what a process holds, in bytes. Of its resident set, program is what it shares with the file that it is run from.
 type memory struct{ rss, program, heap float64 }
 
-// memory reads the resident set as it is, and then what lives on the heap after a collection, to which scraping brings it.
+// memory reads the resident set as it is, and then what lives on the heap after a collection.
 func (m *manager) memory(ctx context.Context) (is memory, err error) {
 	proc, err := procfs.NewProc(m.command.Process.Pid)
 	if err != nil {
@@ -137,27 +137,43 @@ func (m *manager) memory(ctx context.Context) (is memory, err error) {
 	}
 	is.rss, is.program = float64(status.VmRSS), float64(status.RssFile)
 	// What is in use for the moment while garbage is collected differs from one collection to the next: the least is what stays.
-	const collections = 6
-	counted, first := -1.0, -1.0
-	return is, until(ctx, time.Minute, "the operator's garbage is collected", func() (bool, error) {
-		for range 10 {
-			values, err := m.scrape("go_gc_cycles_total_gc_cycles_total", "go_gc_heap_live_bytes")
-			if err != nil {
+	const readings = 3
+	counted := 0.0
+	for range readings {
+		err := until(ctx, time.Minute, "the operator's garbage is collected", func() (bool, error) {
+			if err := m.litter(); err != nil {
 				return false, err
 			}
-			if first < 0 {
-				first = values[0]
+			values, err := m.scrape("go_gc_cycles_total_gc_cycles_total", "go_gc_heap_live_bytes")
+			if err != nil || values[0] < counted+2 {
+				return false, err
 			}
-			if values[0] >= first+2 && values[0] > counted && (is.heap == 0 || values[1] < is.heap) {
+			if counted = values[0]; is.heap == 0 || values[1] < is.heap {
 				is.heap = values[1]
 			}
-			counted = values[0]
-			if counted >= first+collections {
-				return true, nil
-			}
+			return true, nil
+		})
+		if err != nil {
+			return is, err
 		}
-		return false, nil
-	})
+	}
+	return is, nil
+}
+
+// litter has the operator make garbage by asking for what there is not. Scraping would do so too, but what is scraped is in use when
+// garbage is collected.
+func (m *manager) litter() error {
+	for range 5000 {
+		response, err := http.Get(strings.TrimSuffix(m.metrics, "metrics"))
+		if err != nil {
+			return errors.Join(err, m.Died())
+		}
+		_, err = io.Copy(io.Discard, response.Body)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cpu is the processor's time that it has used, in seconds.

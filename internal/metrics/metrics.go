@@ -34,7 +34,7 @@ type gauges struct {
 }
 
 func (g gauges) set(d *prometheus.Desc, value float64, further ...*dto.LabelPair) {
-	g.metrics <- gauge{d, value, slices.Concat(g.object, further)}
+	g.metrics <- &gauge{d, value, slices.Concat(g.object, further)}
 }
 
 // setCommon sets what there is of every kind: whether it is suspended, and its conditions.
@@ -73,10 +73,10 @@ type gauge struct {
 }
 
 // Desc is the prometheus.Metric's.
-func (g gauge) Desc() *prometheus.Desc { return g.desc }
+func (g *gauge) Desc() *prometheus.Desc { return g.desc }
 
 // Write is the prometheus.Metric's.
-func (g gauge) Write(to *dto.Metric) error {
+func (g *gauge) Write(to *dto.Metric) error {
 	to.Label, to.Gauge = g.labels, &dto.Gauge{Value: &g.value}
 	return nil
 }
@@ -132,7 +132,7 @@ func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	for _, d := range found {
-		metrics <- gauge{unmanaged, 1, []*dto.LabelPair{labels.of("deployment", d.Name), labels.of("namespace", d.Namespace)}}
+		metrics <- &gauge{unmanaged, 1, []*dto.LabelPair{labels.of("deployment", d.Name), labels.of("namespace", d.Namespace)}}
 	}
 }
 
