@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,9 +121,13 @@ func (r *release) run() (stop func()) {
 		switch {
 		case e.Name == "SSL_CERT_FILE": // The ConfigMap, mounted.
 			e.Value = r.ca
-		case e.ValueFrom != nil && e.ValueFrom.FieldRef.FieldPath == "metadata.name":
+		case e.ValueFrom == nil:
+		case e.ValueFrom.ResourceFieldRef != nil:
+			r.Expect(e.ValueFrom.ResourceFieldRef.Resource).To(Equal("limits.memory"))
+			e.Value = strconv.FormatInt(container.Resources.Limits.Memory().Value(), 10)
+		case e.ValueFrom.FieldRef.FieldPath == "metadata.name":
 			e.Value = pod.Name
-		case e.ValueFrom != nil && e.ValueFrom.FieldRef.FieldPath == "metadata.namespace":
+		case e.ValueFrom.FieldRef.FieldPath == "metadata.namespace":
 			e.Value = pod.Namespace
 		}
 		command.Env = append(command.Env, e.Name+"="+e.Value)

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,7 +39,7 @@ func (w *worker) environment(c *corev1.Container) ([]variable, error) {
 	for _, e := range c.Env {
 		v := variable{name: e.Name, value: expand(e.Value, values)}
 		if e.ValueFrom != nil {
-			value, ok, err := w.valueFrom(e.ValueFrom)
+			value, ok, err := w.valueFrom(c, e.ValueFrom)
 			if err != nil {
 				return nil, err
 			}
@@ -73,11 +74,13 @@ func (w *worker) variablesFrom(source corev1.EnvFromSource) ([]variable, error) 
 }
 
 // valueFrom returns a value, or that there is none and there needn't be one.
-func (w *worker) valueFrom(source *corev1.EnvVarSource) (value string, ok bool, err error) {
+func (w *worker) valueFrom(c *corev1.Container, source *corev1.EnvVarSource) (value string, ok bool, err error) {
 	switch {
 	case source.FieldRef != nil:
 		value, err := w.field(source.FieldRef)
 		return value, err == nil, err
+	case source.ResourceFieldRef != nil && source.ResourceFieldRef.Resource == "limits.memory" && c.Resources.Limits.Memory().Value() > 0:
+		return strconv.FormatInt(c.Resources.Limits.Memory().Value(), 10), true, nil
 	case source.SecretKeyRef != nil:
 		ref, optional := source.SecretKeyRef, ptr.Deref(source.SecretKeyRef.Optional, false)
 		data, err := w.secret(ref.Name, optional)
@@ -87,7 +90,7 @@ func (w *worker) valueFrom(source *corev1.EnvVarSource) (value string, ok bool, 
 		data, err := w.configMap(ref.Name, optional)
 		return w.valueOf(data, "ConfigMap", ref.Name, ref.Key, optional, err)
 	default:
-		return "", false, fmt.Errorf("unsupported valueFrom: only fieldRef, secretKeyRef and configMapKeyRef are played")
+		return "", false, fmt.Errorf("unsupported valueFrom: only fieldRef, secretKeyRef, configMapKeyRef, and a memory limit that is set by resourceFieldRef, are played")
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
@@ -154,7 +155,7 @@ func testSuccess(t *testing.T, b *bench, namespace string) {
 	spec.InitContainers = []corev1.Container{
 		shell("first", `cat /credentials/sub/id >/work/id; ls /credentials; printf prepared >/dev/termination-log`, work,
 			corev1.VolumeMount{Name: "credentials", MountPath: "/credentials", ReadOnly: true}),
-		shell("second", `echo "$(cat /work/id) $LEVEL $OWN $FROM_TEST $SECRET $NAME $COMBINED" >/work/new/all`, work,
+		shell("second", `echo "$(cat /work/id) $LEVEL $OWN $FROM_TEST $SECRET $NAME $COMBINED $MEMORY" >/work/new/all`, work,
 			corev1.VolumeMount{Name: "work", MountPath: "/work/new", SubPath: "new"}),
 	}
 	spec.InitContainers[1].Env = []corev1.EnvVar{
@@ -163,7 +164,9 @@ func testSuccess(t *testing.T, b *bench, namespace string) {
 		{Name: "LEVEL", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}, Key: "level"}}},
 		{Name: "SECRET", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "credentials"}, Key: "secret"}}},
 		{Name: "COMBINED", Value: "<$(OWN)>"},
+		{Name: "MEMORY", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory"}}},
 	}
+	spec.InitContainers[1].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}
 	spec.Containers = []corev1.Container{shell("main", fmt.Sprintf(
 		`cat /work/new/all; cat $KUBECONFIG; cat /missing/x /work/missing; /request --token=%[1]s/token --ca=%[1]s/ca.crt --namespace=$(cat %[1]s/namespace)`, tokenPath),
 		corev1.VolumeMount{Name: "work", MountPath: "/work", ReadOnly: true}, corev1.VolumeMount{Name: "token", MountPath: tokenPath, ReadOnly: true})}
@@ -183,7 +186,7 @@ func testSuccess(t *testing.T, b *bench, namespace string) {
 	}
 	printed := b.kubelet.Output(key, "main")
 	for _, want := range []string{
-		"the-id high own yes the-secret " + namespace + " <own>\n", "the API server answers 201\n", "tokenFile: " + tokenPath + "/token\n",
+		"the-id high own yes the-secret " + namespace + " <own> 67108864\n", "the API server answers 201\n", "tokenFile: " + tokenPath + "/token\n",
 		"/missing/x: No such file", "/work/missing: No such file",
 	} {
 		if !strings.Contains(printed, want) {
