@@ -107,7 +107,7 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 	}, client.InNamespace(fr.Namespace))...)
 }
 
-// namesSecret says that a FlexRegistration speaks of a Secret, or has found its registration there.
+// namesSecret says that a FlexRegistration speaks of a Secret, or has found that its registration is, or should be, there.
 func namesSecret(fr *v1alpha1.FlexRegistration, secret string) bool {
 	in := func(ref *v1alpha1.SecretKeyReference) bool { return ref != nil && ref.Name == secret }
 	publication := fr.Spec.Publish.SecretRef
@@ -135,39 +135,14 @@ func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) 
 
 // usingSecret finds the FlexRegistrations whose registration, credentials or record a Secret holds.
 func (r *Reconciler) usingSecret(ctx context.Context, object client.Object) []reconcile.Request {
-	switch {
-	case renewing(object) != "":
+	name := object.GetName()
+	if renewing(object) != "" {
 		return r.renewingPod(ctx, object)
-	case gateway.IsRecordName(object.GetName()):
-		return r.recordedIn(ctx, object.GetNamespace(), object.GetName())
-	default:
-		return r.naming(ctx, object.GetNamespace(), object.GetName())
 	}
-}
-
-// recordedIn finds the FlexRegistrations with a record.
-func (r *Reconciler) recordedIn(ctx context.Context, namespace, record string) []reconcile.Request {
 	return r.list(ctx, func(fr *v1alpha1.FlexRegistration) bool {
 		at := fr.Status.SecretRef
-		return at != nil && gateway.RecordName(at.Name, at.Key) == record
-	}, client.InNamespace(namespace))
-}
-
-// naming finds the FlexRegistrations that a Secret concerns, by its name or because their Deployment mounts it.
-func (r *Reconciler) naming(ctx context.Context, namespace, secret string) []reconcile.Request {
-	var all appsv1.DeploymentList
-	if err := r.Client.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		log.FromContext(ctx).Error(err, "listing the Deployments that mount a Secret", "secret", secret, "namespace", namespace)
-	}
-	var mounting []string
-	for i := range all.Items {
-		if d := &all.Items[i]; slices.Contains(gateway.Mounts(d), secret) {
-			mounting = append(mounting, d.Name)
-		}
-	}
-	return r.list(ctx, func(fr *v1alpha1.FlexRegistration) bool {
-		return namesSecret(fr, secret) || slices.ContainsFunc(mounting, func(name string) bool { return namesDeployment(fr, name) })
-	}, client.InNamespace(namespace))
+		return namesSecret(fr, name) || gateway.IsRecordName(name) && at != nil && gateway.RecordName(at.Name, at.Key) == name
+	}, client.InNamespace(object.GetNamespace()))
 }
 
 func anyone(*v1alpha1.FlexRegistration) bool { return true }
