@@ -1,8 +1,11 @@
 package experiencehub
 
 import (
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
 // Step is a change in Salesforce. Its zero value is none.
@@ -27,88 +30,96 @@ type Decision struct {
 
 // Decide is the whole of the operator's mind: the same observation at the same time gives the same decision.
 func Decide(o Observation, now time.Time) Decision {
-	d := Decision{}
+	d, at := Decision{}, moment{now, o.WarnBefore}
+	var watched []Certificate
 	if a := o.Anypoint; a != nil {
-		d.anypoint = a.look(o.WarnBefore, now)
+		is := a.look(at)
+		is.Type = v1alpha1.ConditionAnypointCertificateValid
+		d.Report = append(d.Report, is)
 		if a.Certificate != nil {
-			d.watch(now, a.Certificate.NotAfter, o.WarnBefore)
+			watched = append(watched, *a.Certificate)
 		}
 	}
 	if s := o.Salesforce; s != nil {
-		d.Step = s.step(o.WarnBefore, now)
-		d.salesforce = s.look(o.WarnBefore, now)
-		d.Awaited = d.salesforce.action.awaited
-		for _, c := range append(s.Renamed(), *orZero(s.current())) {
-			d.watch(now, c.NotAfter, o.WarnBefore)
+		is, step := s.look(at)
+		is.Type = v1alpha1.ConditionSalesforceCertificateValid
+		d.Step, d.Report = step, append(d.Report, is)
+		d.Awaited = is.action.reason == v1alpha1.ReasonLoginRequired
+		watched = append(watched, append(s.Renamed(), s.Current())...)
+	}
+	for _, c := range watched {
+		for _, left := range []time.Duration{o.WarnBefore, o.WarnBefore / urgentPart, 0} {
+			if t := c.NotAfter.Add(-left); t.After(now) && (d.Next.IsZero() || t.Before(d.Next)) {
+				d.Next = t
+			}
 		}
 	}
 	return d
 }
 
+// moment is what expiries are held against.
+type moment struct {
+	now        time.Time
+	warnBefore time.Duration
+}
+
 // urgentPart of the time before an expiry is what is left when a connection isn't Ready any more.
 const urgentPart = 3
 
-// watch notes when something about an expiry changes.
-func (d *Decision) watch(now, notAfter time.Time, before time.Duration) {
-	if notAfter.IsZero() {
-		return
-	}
-	for _, t := range []time.Time{notAfter.Add(-before), notAfter.Add(-before / urgentPart), notAfter} {
-		if t.After(now) && (d.Next.IsZero() || t.Before(d.Next)) {
-			d.Next = t
-		}
-	}
-}
+func (m moment) due(c Certificate) bool     { return c.NotAfter.Sub(m.now) <= m.warnBefore }
+func (m moment) urgent(c Certificate) bool  { return c.NotAfter.Sub(m.now) <= m.warnBefore/urgentPart }
+func (m moment) expired(c Certificate) bool { return !m.now.Before(c.NotAfter) }
 
-// step is the next change: what is superseded is deleted, and what is due is renamed. A certificate is superseded by a valid one
-// with the name, which expires later.
-func (s *Salesforce) step(before time.Duration, now time.Time) Step {
-	if s.Problem != nil || !s.Assist || s.Suspended {
-		return Step{}
-	}
-	current := s.current()
-	if current == nil || current.NotAfter.IsZero() {
-		return Step{}
-	}
-	for _, c := range s.superseded(now) {
-		if _, refused := s.Refused[c.Name]; !refused {
-			return Step{Delete: c.Name}
-		}
-	}
-	if _, refused := s.Refused[current.Name]; refused || !s.due(before, now) || s.rival() != nil {
-		return Step{}
-	}
-	if name := s.freeName(*current); name != "" {
-		return Step{Rename: current.Name, To: name}
-	}
-	return Step{}
-}
-
-func (s *Salesforce) due(before time.Duration, now time.Time) bool {
-	c := s.current()
-	return c != nil && !c.NotAfter.IsZero() && !now.Before(c.NotAfter.Add(-before))
-}
-
-// superseded are the renamed certificates that a new one has taken the place of.
-func (s *Salesforce) superseded(now time.Time) []Certificate {
-	current := s.current()
-	return slices.DeleteFunc(s.Renamed(), func(c Certificate) bool {
-		return current == nil || !current.NotAfter.After(c.NotAfter) || !current.NotAfter.After(now) || current.ID == c.ID
+// rotate is the next change or, where the operator can't or may not make it, what a person has to do. What is superseded is deleted,
+// and what is due is renamed. A renamed certificate is superseded by a valid one with the name that expires later.
+func (s *Salesforce) rotate(current Certificate, renamed []Certificate, at moment) (Step, action) {
+	superseded := slices.DeleteFunc(slices.Clone(renamed), func(c Certificate) bool {
+		return !current.NotAfter.After(c.NotAfter) || at.expired(current) || current.ID == c.ID
 	})
+	for _, c := range superseded {
+		if _, refused := s.Refused[c.Name]; s.Assist && !s.Suspended && !refused {
+			return Step{Delete: c.Name}, action{}
+		}
+	}
+	isUrgent := at.urgent(current)
+	if len(renamed) > 0 && !current.NotAfter.After(renamed[len(renamed)-1].NotAfter) {
+		return Step{}, action{v1alpha1.ReasonDeleteByHand, isUrgent, fmt.Sprintf("%s was renamed, and expires no sooner than %s: look which of both the named credential uses, "+
+			"at Setup > Security > Named Credentials, and delete the other %s", s.which(renamed[len(renamed)-1]), current.Name, inSetup)}
+	}
+	if at.due(current) {
+		return s.rename(current, isUrgent)
+	}
+	if len(superseded) > 0 {
+		return Step{}, s.remove(superseded[0], current, at)
+	}
+	return Step{}, action{}
 }
 
-// rival is a renamed certificate that expires no sooner than the one with the name; nil where there is none.
-func (s *Salesforce) rival() *Certificate {
-	renamed, current := s.Renamed(), s.current()
-	if len(renamed) == 0 || current == nil || current.NotAfter.After(renamed[len(renamed)-1].NotAfter) {
-		return nil
+// rename renames the certificate with the name, or asks for that.
+func (s *Salesforce) rename(current Certificate, isUrgent bool) (Step, action) {
+	by := s.which(current) + " expires at " + stamp(current.NotAfter)
+	byHand := fmt.Sprintf("rename it %s (label and unique name), %s, whose diagnostic check makes a new certificate %s, and delete the renamed one", inSetup, login, s.Name)
+	said, refused := s.Refused[current.Name]
+	switch to := s.freeName(current); {
+	case refused:
+		return Step{}, action{v1alpha1.ReasonRenameRefused, isUrgent, fmt.Sprintf("%s, and Salesforce refuses to rename it (%s): %s", by, said, byHand)}
+	case !s.Assist:
+		return Step{}, action{v1alpha1.ReasonRotateByHand, isUrgent, by + ": " + byHand}
+	case s.Suspended:
+		return Step{}, action{v1alpha1.ReasonRotateByHand, isUrgent, by + ", and spec.suspend is set: remove that, or " + byHand}
+	case to == "":
+		return Step{}, action{v1alpha1.ReasonRenameRefused, isUrgent, fmt.Sprintf("%s, and all names for the renamed one are taken: delete what is left of earlier rotations %s, or set spec.rotation.renameSuffix to another", by, inSetup)}
+	default:
+		return Step{Rename: current.Name, To: to}, action{}
 	}
-	return &renamed[len(renamed)-1]
 }
 
-func orZero(c *Certificate) *Certificate {
-	if c == nil {
-		return &Certificate{}
+// remove asks for the deletion of a superseded certificate that the operator can't or may not delete.
+func (s *Salesforce) remove(old, current Certificate, at moment) action {
+	if said, refused := s.Refused[old.Name]; refused {
+		return action{v1alpha1.ReasonDeletionRefused, at.urgent(old), fmt.Sprintf("Salesforce refuses to delete %s, which %s has taken the place of and which expires at %s (%s): "+
+			"have what still uses it, such as a named credential at Setup > Security > Named Credentials, use %s. The deletion is tried again every day", s.which(old), current.Name, stamp(old.NotAfter), said, current.Name)}
 	}
-	return c
+	return action{v1alpha1.ReasonDeleteByHand, false, fmt.Sprintf("%s, which expires at %s, was renamed, and %s has taken its place: delete it %s, or have the operator do so with spec.rotation.policy Assist and without spec.suspend",
+		s.which(old), stamp(old.NotAfter), current.Name, inSetup)}
 }

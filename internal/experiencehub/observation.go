@@ -4,7 +4,6 @@ package experiencehub
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,12 +19,14 @@ type Observation struct {
 	WarnBefore time.Duration
 }
 
-// Problem is why a side could not be looked at.
+// Problem is the error by which a side could not be looked at.
 type Problem struct {
 	Reason, Message string
 	// Lasting: it does not pass by itself.
 	Lasting bool
 }
+
+func (p *Problem) Error() string { return p.Message }
 
 // Anypoint is the side with Secrets Manager.
 type Anypoint struct {
@@ -59,40 +60,38 @@ type Certificate struct {
 	NotAfter time.Time
 }
 
-// current is the certificate with the name, or nil.
-func (s *Salesforce) current() *Certificate {
-	i := slices.IndexFunc(s.Certificates, func(c Certificate) bool { return c.Name == s.Name })
-	if i < 0 {
-		return nil
+// Current is the certificate with the name. Its zero value is none.
+func (s *Salesforce) Current() Certificate {
+	if i := slices.IndexFunc(s.Certificates, func(c Certificate) bool { return c.Name == s.Name }); i >= 0 {
+		return s.Certificates[i]
 	}
-	return &s.Certificates[i]
+	return Certificate{}
 }
-
-var dayAndNumber = regexp.MustCompile(`^([0-9]{8})(_[2-9])?$`)
 
 const day = "20060102"
 
-// Renamed are the certificates that were renamed by the operator, the one that expires first at the beginning. Their names
-// say so: they hold the day of their own expiry.
-func (s *Salesforce) Renamed() (renamed []Certificate) {
-	for _, c := range s.Certificates {
-		rest, is := strings.CutPrefix(c.Name, s.Name+"_"+s.Suffix+"_")
-		if parts := dayAndNumber.FindStringSubmatch(rest); is && parts != nil && !c.NotAfter.IsZero() && parts[1] == c.NotAfter.UTC().Format(day) {
-			renamed = append(renamed, c)
-		}
+// names are what a certificate can be renamed to. They hold the day of its own expiry.
+func (s *Salesforce) names(c Certificate) []string {
+	name := s.Name + "_" + s.Suffix + "_" + c.NotAfter.UTC().Format(day)
+	names := []string{name}
+	for n := 2; n < 10; n++ {
+		names = append(names, name+"_"+strconv.Itoa(n))
 	}
+	return names
+}
+
+// Renamed are the certificates that were renamed by the operator, which their names say, the one that expires first at the beginning.
+func (s *Salesforce) Renamed() []Certificate {
+	renamed := slices.DeleteFunc(slices.Clone(s.Certificates), func(c Certificate) bool {
+		return c.NotAfter.IsZero() || !slices.Contains(s.names(c), c.Name)
+	})
 	slices.SortStableFunc(renamed, func(a, b Certificate) int { return cmp.Or(a.NotAfter.Compare(b.NotAfter), cmp.Compare(a.Name, b.Name)) })
 	return renamed
 }
 
 // freeName is what a certificate can be renamed to, "" where all names are taken. Salesforce does not tell upper from lower case.
 func (s *Salesforce) freeName(c Certificate) string {
-	base := s.Name + "_" + s.Suffix + "_" + c.NotAfter.UTC().Format(day)
-	for n := 1; n < 10; n++ {
-		name := base
-		if n > 1 {
-			name += "_" + strconv.Itoa(n)
-		}
+	for _, name := range s.names(c) {
 		if !slices.ContainsFunc(s.Certificates, func(other Certificate) bool { return strings.EqualFold(other.Name, name) }) {
 			return name
 		}
