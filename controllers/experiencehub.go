@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -65,10 +65,10 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		r.looked.Delete(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	now := r.Clock.Now()
+	now, versions := r.Clock.Now(), r.versions(ctx, c)
 	_, looked := r.looked.Load(request.NamespacedName)
 	if next := timeOf(c.Status.NextCheckTime); looked && c.Status.ObservedGeneration == c.Generation && now.Before(next) &&
-		c.Annotations[v1alpha1.AnnotationCheck] == c.Status.LastHandledCheck && r.versions(ctx, c) == c.Status.Credentials {
+		c.Annotations[v1alpha1.AnnotationCheck] == c.Status.LastHandledCheck && versions == c.Status.Credentials {
 		return ctrl.Result{RequeueAfter: next.Sub(now)}, nil
 	}
 	o, err := r.observe(ctx, c)
@@ -86,90 +86,82 @@ func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Reque
 		}
 		d = experiencehub.Decide(o.Observation, now)
 	}
-	next, err := r.report(ctx, c, o, d)
-	if err == nil {
-		r.looked.Store(request.NamespacedName, true)
+	before := c.DeepCopy()
+	c.Status.Credentials = versions
+	r.report(c, o, d)
+	if err := patchStatus(ctx, r.Client, c, before); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("writing the status of ExperienceHubConnection %s: %w", request, err)
 	}
-	return ctrl.Result{RequeueAfter: max(time.Second, next.Sub(now))}, err
+	r.looked.Store(request.NamespacedName, true)
+	return ctrl.Result{RequeueAfter: max(time.Second, c.Status.NextCheckTime.Sub(now))}, nil
 }
 
 // change makes one change in Salesforce, and looks at what is there then: whatever the answer was, that is what counts.
 func (r *ConnectionReconciler) change(ctx context.Context, c *v1alpha1.ExperienceHubConnection, o *connection, step experiencehub.Step) error {
 	s := o.Salesforce
+	var reason, action, message string
 	var err error
-	action := "Delete"
 	if step.Rename != "" {
-		action = "Rename"
+		reason, action, message = "Renamed", "Rename", fmt.Sprintf("certificate %s of %s was renamed to %s", step.Rename, s.Host, step.To)
 		err = o.account.Rename(ctx, step.Rename, step.To)
 	} else {
+		reason, action, message = "Deleted", "Delete", fmt.Sprintf("certificate %s of %s was deleted, which %s has taken the place of", step.Delete, s.Host, s.Name)
 		err = o.account.Delete(ctx, step.Delete)
 	}
 	if ctx.Err() != nil {
-		return err // The operator is being stopped, and nothing is known that the next one would not find out.
+		return ctx.Err() // The operator is being stopped, and nothing is known that the next one would not find out.
 	}
+	log.FromContext(ctx).Info("changed Salesforce", "rename", step.Rename, "to", step.To, "delete", step.Delete, "failed", err != nil)
 	failed := &httpclient.Error{}
 	switch {
-	case err == nil && step.Rename != "":
-		r.event(c, corev1.EventTypeNormal, "Renamed", action, fmt.Sprintf("certificate %s of %s was renamed to %s", step.Rename, s.Host, step.To))
 	case err == nil:
-		r.event(c, corev1.EventTypeNormal, "Deleted", action, fmt.Sprintf("certificate %s of %s was deleted, which %s has taken the place of", step.Delete, s.Host, s.Name))
+		r.event(c, corev1.EventTypeNormal, reason, action, message)
+		err = &experiencehub.Problem{Reason: v1alpha1.ReasonInterrupted, Message: "Salesforce has taken the change of certificate " + step.Certificate() + " and does not show it yet"}
 	case errors.As(err, &failed) && failed.Class == salesforce.ChangeRefused:
 		s.Refused[step.Certificate()] = failed.Said
 	}
-	log.FromContext(ctx).Info("changed Salesforce", "rename", step.Rename, "to", step.To, "delete", step.Delete, "failed", err != nil)
-	r.list(ctx, o)
-	if again := experiencehub.Decide(o.Observation, r.Clock.Now()); again.Step == step && s.Problem == nil {
-		if err == nil {
-			err = errors.New("Salesforce has taken the change of certificate " + step.Certificate() + " and does not show it yet")
-		}
-		o.failed(err) // It did not take effect, or is not to be made twice.
+	listed := o.list(ctx)
+	if listed == nil && experiencehub.Decide(o.Observation, r.Clock.Now()).Step == step {
+		listed = err // It did not take effect, or is not to be made twice.
 	}
-	return nil
+	s.Problem, err = o.problem(listed)
+	return err
 }
 
-// report writes the status, after telling Events of what has changed, and says when to look again.
-func (r *ConnectionReconciler) report(ctx context.Context, c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) (time.Time, error) {
-	before, now := c.DeepCopy(), r.Clock.Now()
-	s := &c.Status
+// report makes the status, and tells Events of what has changed.
+func (r *ConnectionReconciler) report(c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) {
+	now, s := r.Clock.Now(), &c.Status
+	before := slices.Clone(s.Conditions)
 	setConditions(&s.Conditions, d.Conditions(), c.Generation, now, v1alpha1.ConditionAnypointCertificateValid, v1alpha1.ConditionSalesforceCertificateValid)
-	s.ObservedGeneration, s.LastHandledCheck, s.Credentials = c.Generation, c.Annotations[v1alpha1.AnnotationCheck], o.versions
-	next := r.next(c, o, d)
-	s.LastCheckTime, s.NextCheckTime = timeOrNil(now), timeOrNil(next)
+	r.tell(c, before)
 	o.project(s)
-	r.tell(before, c)
-	if equality.Semantic.DeepEqual(before.Status, c.Status) {
-		return next, nil
-	}
-	if err := patchStatus(ctx, r.Client, c, before); client.IgnoreNotFound(err) != nil {
-		return next, fmt.Errorf("writing the status of ExperienceHubConnection %s/%s: %w", c.Namespace, c.Name, err)
-	}
-	return next, nil
+	s.ObservedGeneration, s.LastHandledCheck = c.Generation, c.Annotations[v1alpha1.AnnotationCheck]
+	s.LastCheckTime, s.NextCheckTime = timeOrNil(now), timeOrNil(r.next(c, o, d))
 }
 
 // next is when both services are asked again.
 func (r *ConnectionReconciler) next(c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) time.Time {
-	now := r.Clock.Now()
-	after := spread(r.CheckInterval, jitter(c.UID))
+	now, after := r.Clock.Now(), spread(r.CheckInterval, jitter(c.UID))
 	if d.Awaited {
 		after = min(after, awaiting)
 	}
-	for _, kind := range []string{v1alpha1.ConditionAnypointCertificateValid, v1alpha1.ConditionSalesforceCertificateValid} {
-		if unknown := meta.FindStatusCondition(c.Status.Conditions, kind); unknown != nil && unknown.Status == metav1.ConditionUnknown {
-			after = min(after, max(soonest, now.Sub(unknown.LastTransitionTime.Time)/4, o.retryAfter))
+	for _, is := range c.Status.Conditions {
+		if is.Status == metav1.ConditionUnknown && is.Type != v1alpha1.ConditionReady {
+			after = min(after, max(soonest, now.Sub(is.LastTransitionTime.Time)/4, o.retryAfter))
 		}
 	}
-	if !d.Next.IsZero() && d.Next.Sub(now) < after {
-		after = d.Next.Sub(now)
+	if !d.Next.IsZero() {
+		after = min(after, d.Next.Sub(now))
 	}
 	// Whole seconds, and not before the time.
 	return now.Add(after).Truncate(time.Second).Add(time.Second)
 }
 
 // tell tells Events where Ready or ActionRequired say something else than before.
-func (r *ConnectionReconciler) tell(before, after *v1alpha1.ExperienceHubConnection) {
+func (r *ConnectionReconciler) tell(c *v1alpha1.ExperienceHubConnection, before []metav1.Condition) {
 	told := ""
 	for _, kind := range []string{v1alpha1.ConditionActionRequired, v1alpha1.ConditionReady} {
-		was, is := meta.FindStatusCondition(before.Status.Conditions, kind), meta.FindStatusCondition(after.Status.Conditions, kind)
+		was, is := meta.FindStatusCondition(before, kind), meta.FindStatusCondition(c.Status.Conditions, kind)
 		if was != nil && was.Reason == is.Reason && was.Status == is.Status || is.Reason == told || was == nil && is.Reason == v1alpha1.ReasonNothingToDo {
 			continue
 		}
@@ -178,7 +170,7 @@ func (r *ConnectionReconciler) tell(before, after *v1alpha1.ExperienceHubConnect
 		if (is.Status == metav1.ConditionTrue) == (kind == v1alpha1.ConditionActionRequired) {
 			level = corev1.EventTypeWarning
 		}
-		r.event(after, level, is.Reason, "Check", is.Message)
+		r.event(c, level, is.Reason, "Check", is.Message)
 	}
 }
 
@@ -204,11 +196,8 @@ func (r *ConnectionReconciler) usingSecret(ctx context.Context, object client.Ob
 		log.FromContext(ctx).Error(err, "listing the ExperienceHubConnections that a Secret concerns", "namespace", object.GetNamespace())
 	}
 	for i := range all.Items {
-		for _, name := range credentialsOf(&all.Items[i]) {
-			if name == object.GetName() {
-				found = append(found, requestFor(&all.Items[i]))
-				break
-			}
+		if slices.Contains(credentialsOf(&all.Items[i]), object.GetName()) {
+			found = append(found, requestFor(&all.Items[i]))
 		}
 	}
 	return found

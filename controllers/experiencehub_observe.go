@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -33,139 +35,107 @@ const (
 type connection struct {
 	experiencehub.Observation
 	account *salesforce.Account
-	// versions are those of the credentials Secrets. retryAfter is for how long asking again is of no use.
-	versions   string
+	// retryAfter is for how long asking again is of no use.
 	retryAfter time.Duration
 }
 
-// lasting are the problems that somebody has to do something about.
-var lasting = map[anypoint.Class]bool{
-	anypoint.HostNotAllowed: true, salesforce.HostNotAllowed: true, anypoint.CredentialsRejected: true, anypoint.MFARequired: true, anypoint.MissingScope: true,
-	anypoint.RequestRefused: true, platform.EnvironmentNotFound: true, platform.SecretGroupNotFound: true,
-}
-
 // observe asks both services. Only what the cluster refuses is an error; what they refuse is part of the observation.
-func (r *ConnectionReconciler) observe(ctx context.Context, c *v1alpha1.ExperienceHubConnection) (*connection, error) {
-	o := &connection{}
-	o.WarnBefore = defaultWarnBefore
-	if before := c.Spec.WarnBefore; before != nil {
-		o.WarnBefore = before.Duration
-	}
-	asked := c.Annotations[v1alpha1.AnnotationCheck] != c.Status.LastHandledCheck
+func (r *ConnectionReconciler) observe(ctx context.Context, c *v1alpha1.ExperienceHubConnection) (o *connection, err error) {
+	o = &connection{}
+	o.WarnBefore = ptr.Deref(c.Spec.WarnBefore, metav1.Duration{Duration: defaultWarnBefore}).Duration
 	if spec := c.Spec.Anypoint; spec != nil {
-		if err := r.observeAnypoint(ctx, c, spec, o, asked); err != nil {
+		kind, which, name := platform.Certificates, "certificate", spec.Certificate
+		if spec.Keystore != "" {
+			kind, which, name = platform.Keystores, "keystore", spec.Keystore
+		}
+		o.Anypoint = &experiencehub.Anypoint{Which: fmt.Sprintf("%s %s of secret group %s", which, name, spec.SecretGroup)}
+		o.Anypoint.Certificate, err = r.findCertificate(ctx, c, kind, name)
+		if o.Anypoint.Problem, err = o.problem(err); err != nil {
 			return nil, err
 		}
 	}
 	if spec := c.Spec.Salesforce; spec != nil {
-		return o, r.observeSalesforce(ctx, c, spec, o, asked)
+		o.Salesforce = &experiencehub.Salesforce{
+			Host: httpclient.Host(spec.InstanceURL), Name: cmp.Or(spec.CertificateName, defaultCertificateName), Suffix: cmp.Or(c.Spec.Rotation.RenameSuffix, defaultRenameSuffix),
+			Assist: c.Spec.Rotation.Policy == v1alpha1.RotationAssist && !r.ObserveOnly, Suspended: c.Spec.Suspend, Refused: map[string]string{},
+		}
+		o.account, err = open(ctx, r, c, spec.CredentialsRef.Name, salesforce.ParseCredentials, func(credentials salesforce.Credentials) (*salesforce.Account, error) {
+			return r.Salesforce.Account(spec.InstanceURL, spec.APIVersion, credentials)
+		})
+		if err == nil {
+			err = o.list(ctx)
+		}
+		if o.Salesforce.Problem, err = o.problem(err); err != nil {
+			return nil, err
+		}
 	}
-	return o, nil
+	return o, ctx.Err()
 }
 
-func (r *ConnectionReconciler) observeAnypoint(ctx context.Context, c *v1alpha1.ExperienceHubConnection, spec *v1alpha1.SecretsManagerCertificate, o *connection, asked bool) error {
-	kind, name := platform.Certificates, spec.Certificate
-	if spec.Keystore != "" {
-		kind, name = platform.Keystores, spec.Keystore
-	}
-	a := &experiencehub.Anypoint{Which: fmt.Sprintf("%s %s of secret group %s", map[platform.SecretKind]string{platform.Certificates: "certificate", platform.Keystores: "keystore"}[kind], name, spec.SecretGroup)}
-	o.Anypoint = a
-	data, problem, err := r.credentials(ctx, c, spec.CredentialsRef.Name, o)
-	if a.Problem = problem; err != nil || problem != nil {
-		return err
-	}
-	credentials, err := anypoint.ParseCredentials(data)
+// findCertificate asks Anypoint for the certificate; it is nil where there is none.
+func (r *ConnectionReconciler) findCertificate(ctx context.Context, c *v1alpha1.ExperienceHubConnection, kind platform.SecretKind, name string) (*experiencehub.Certificate, error) {
+	spec := c.Spec.Anypoint
+	account, err := open(ctx, r, c, spec.CredentialsRef.Name, anypoint.ParseCredentials, func(credentials anypoint.Credentials) (*platform.Account, error) {
+		return r.Anypoint.Account(cmp.Or(spec.URL, defaultAnypointURL), credentials)
+	})
 	if err != nil {
-		a.Problem = incomplete(spec.CredentialsRef.Name, err)
-		return nil
-	}
-	account, err := r.Anypoint.Account(cmp.Or(spec.URL, defaultAnypointURL), credentials)
-	if err != nil {
-		a.Problem = o.problem(err)
-		return nil
-	}
-	if asked {
-		account.Forget(forgetAfter)
+		return nil, err
 	}
 	notAfter, found, err := account.Expiry(ctx, platform.Environment{OrganizationID: spec.OrganizationID, ID: spec.EnvironmentID}, spec.SecretGroup, kind, name)
-	if err != nil {
-		a.Problem = o.problem(err)
-	} else if found {
-		a.Certificate = &experiencehub.Certificate{Name: name, NotAfter: notAfter}
+	if err != nil || !found {
+		return nil, err
 	}
-	return ctx.Err()
-}
-
-func (r *ConnectionReconciler) observeSalesforce(ctx context.Context, c *v1alpha1.ExperienceHubConnection, spec *v1alpha1.SalesforceCertificate, o *connection, asked bool) error {
-	s := &experiencehub.Salesforce{
-		Host: httpclient.Host(spec.InstanceURL), Name: cmp.Or(spec.CertificateName, defaultCertificateName), Suffix: cmp.Or(c.Spec.Rotation.RenameSuffix, defaultRenameSuffix),
-		Assist: c.Spec.Rotation.Policy == v1alpha1.RotationAssist && !r.ObserveOnly, Suspended: c.Spec.Suspend, Refused: map[string]string{},
-	}
-	o.Salesforce = s
-	data, problem, err := r.credentials(ctx, c, spec.CredentialsRef.Name, o)
-	if s.Problem = problem; err != nil || problem != nil {
-		return err
-	}
-	credentials, err := salesforce.ParseCredentials(data)
-	if err != nil {
-		s.Problem = incomplete(spec.CredentialsRef.Name, err)
-		return nil
-	}
-	if o.account, err = r.Salesforce.Account(spec.InstanceURL, spec.APIVersion, credentials); err != nil {
-		s.Problem = o.problem(err)
-		return nil
-	}
-	if asked {
-		o.account.Forget(forgetAfter)
-	}
-	r.list(ctx, o)
-	return ctx.Err()
+	return &experiencehub.Certificate{Name: name, NotAfter: notAfter}, nil
 }
 
 // list lists what is in Salesforce.
-func (r *ConnectionReconciler) list(ctx context.Context, o *connection) {
-	o.Salesforce.Certificates = nil
+func (o *connection) list(ctx context.Context) error {
 	all, err := o.account.Certificates(ctx)
-	if err != nil {
-		o.failed(err)
-	}
+	o.Salesforce.Certificates = nil
 	for _, c := range all {
 		o.Salesforce.Certificates = append(o.Salesforce.Certificates, experiencehub.Certificate{ID: c.ID, Name: c.Name, Label: c.Label, NotAfter: c.ExpirationDate.Time})
 	}
+	return err
 }
 
-func (o *connection) failed(err error) { o.Salesforce.Problem = o.problem(err) }
-
-// problem is what a failed call comes to.
-func (o *connection) problem(err error) *experiencehub.Problem {
-	e := &httpclient.Error{}
-	if !errors.As(err, &e) {
-		return &experiencehub.Problem{Reason: v1alpha1.ReasonInterrupted, Message: err.Error()}
-	}
-	if !lasting[e.Class] {
-		o.retryAfter = max(o.retryAfter, e.RetryAfter)
-	}
-	return &experiencehub.Problem{Reason: string(e.Class), Message: err.Error(), Lasting: lasting[e.Class]}
-}
-
-func incomplete(secret string, err error) *experiencehub.Problem {
-	return &experiencehub.Problem{Reason: v1alpha1.ReasonCredentialsIncomplete, Message: "the credentials in Secret " + secret + " can't be used: " + err.Error(), Lasting: true}
-}
-
-// credentials reads a Secret.
-func (r *ConnectionReconciler) credentials(ctx context.Context, c *v1alpha1.ExperienceHubConnection, name string, o *connection) (map[string][]byte, *experiencehub.Problem, error) {
+// open makes an account of the credentials in a Secret.
+func open[C any, A interface{ Forget(time.Duration) }](ctx context.Context, r *ConnectionReconciler, c *v1alpha1.ExperienceHubConnection, name string,
+	parse func(map[string][]byte) (C, error), login func(C) (A, error)) (account A, err error) {
 	secret := &corev1.Secret{}
-	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, secret)
-	o.versions += secretVersion(secret)
+	err = r.APIReader.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, &experiencehub.Problem{Reason: v1alpha1.ReasonCredentialsNotFound, Lasting: true, Message: "there is no Secret " + name + " with the credentials: make it, or correct the name in spec"}, nil
+		return account, &experiencehub.Problem{Reason: v1alpha1.ReasonCredentialsNotFound, Lasting: true, Message: "there is no Secret " + name + " with the credentials: make it, or correct the name in spec"}
 	case apierrors.IsForbidden(err):
-		return nil, &experiencehub.Problem{Reason: v1alpha1.ReasonForbidden, Message: "the operator may not read Secret " + name + ": give it the rights in config/rbac"}, nil
+		return account, &experiencehub.Problem{Reason: v1alpha1.ReasonForbidden, Message: "the operator may not read Secret " + name + ": give it the rights in config/rbac"}
 	case err != nil:
-		return nil, nil, fmt.Errorf("reading Secret %s/%s with the credentials of ExperienceHubConnection %s: %w", c.Namespace, name, c.Name, err)
+		return account, fmt.Errorf("reading Secret %s/%s with the credentials of ExperienceHubConnection %s: %w", c.Namespace, name, c.Name, err)
 	}
-	return secret.Data, nil, nil
+	credentials, err := parse(secret.Data)
+	if err != nil {
+		return account, &experiencehub.Problem{Reason: v1alpha1.ReasonCredentialsIncomplete, Lasting: true, Message: "the credentials in Secret " + name + " can't be used: " + err.Error()}
+	}
+	if account, err = login(credentials); err == nil && c.Annotations[v1alpha1.AnnotationCheck] != c.Status.LastHandledCheck {
+		account.Forget(forgetAfter)
+	}
+	return account, err
+}
+
+// passing are the classes of errors that pass by themselves. About the others somebody has to do something.
+var passing = []anypoint.Class{anypoint.RateLimited, anypoint.PlatformUnavailable, httpclient.AnswerInvalid, httpclient.Interrupted}
+
+// problem is what the failure of a side is told as; what the cluster refuses stays an error.
+func (o *connection) problem(err error) (*experiencehub.Problem, error) {
+	problem, failed := &experiencehub.Problem{}, &httpclient.Error{}
+	switch {
+	case errors.As(err, &problem):
+		return problem, nil
+	case !errors.As(err, &failed):
+		return nil, err
+	case slices.Contains(passing, failed.Class):
+		o.retryAfter = max(o.retryAfter, failed.RetryAfter)
+	}
+	return &experiencehub.Problem{Reason: string(failed.Class), Message: err.Error(), Lasting: !slices.Contains(passing, failed.Class)}, nil
 }
 
 // versions are those of the credentials Secrets, as the watch shows them.
@@ -175,13 +145,9 @@ func (r *ConnectionReconciler) versions(ctx context.Context, c *v1alpha1.Experie
 		if err := r.Cache.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, secret); err != nil {
 			secret = secretMetadata
 		}
-		versions += secretVersion(secret)
+		versions += cmp.Or(gateway.Version(secret), "-") + " "
 	}
 	return versions
-}
-
-func secretVersion(secret client.Object) string {
-	return cmp.Or(gateway.Version(secret), "-") + " "
 }
 
 // credentialsOf names the credentials Secrets, in the order in which they are read.
@@ -200,31 +166,28 @@ const maxRenamed = 10
 
 // project puts what was seen into a status. What could not be looked at keeps what was seen last.
 func (o *connection) project(s *v1alpha1.ExperienceHubConnectionStatus) {
-	shown := func(c experiencehub.Certificate) v1alpha1.ConnectionCertificate {
-		return v1alpha1.ConnectionCertificate{Name: c.Name, NotAfter: metav1.NewTime(c.NotAfter)}
-	}
-	switch a := o.Anypoint; {
-	case a == nil || a.Problem == nil && (a.Certificate == nil || a.Certificate.NotAfter.IsZero()):
+	if a := o.Anypoint; a == nil || a.Problem == nil {
 		s.Anypoint = nil
-	case a.Problem == nil:
-		is := shown(*a.Certificate)
-		s.Anypoint = &is
-	}
-	if o.Salesforce != nil && o.Salesforce.Problem != nil {
-		return
-	}
-	s.Salesforce, s.Renamed = nil, nil
-	if o.Salesforce == nil {
-		return
-	}
-	for _, c := range o.Salesforce.Certificates {
-		if is := shown(c); c.Name == o.Salesforce.Name && !c.NotAfter.IsZero() {
-			s.Salesforce = &is
+		if a != nil && a.Certificate != nil {
+			s.Anypoint = shown(*a.Certificate)
 		}
 	}
-	for _, c := range o.Salesforce.Renamed() {
-		if len(s.Renamed) < maxRenamed {
-			s.Renamed = append(s.Renamed, shown(c))
+	switch is := o.Salesforce; {
+	case is == nil:
+		s.Salesforce, s.Renamed = nil, nil
+	case is.Problem == nil:
+		s.Salesforce, s.Renamed = shown(is.Current()), nil
+		renamed := is.Renamed()
+		for _, c := range renamed[:min(maxRenamed, len(renamed))] {
+			s.Renamed = append(s.Renamed, *shown(c))
 		}
 	}
+}
+
+// shown is nil for a certificate without a known expiry.
+func shown(c experiencehub.Certificate) *v1alpha1.ConnectionCertificate {
+	if c.NotAfter.IsZero() {
+		return nil
+	}
+	return &v1alpha1.ConnectionCertificate{Name: c.Name, NotAfter: metav1.NewTime(c.NotAfter)}
 }
