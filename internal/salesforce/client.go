@@ -34,7 +34,6 @@ type Options struct {
 	CA        []byte
 	UserAgent string
 	Clock     clock.Clock
-	Observe   func(call string, status int)
 }
 
 // Client asks Salesforce, with the manners of package httpclient.
@@ -47,7 +46,7 @@ var hostPattern = regexp.MustCompile(`^(\*(\.[a-z0-9-]+){2,}|[a-z0-9][-.a-z0-9]*
 
 // New makes a client. It fails if a host is none, or if certificates can't be read.
 func New(o Options) (*Client, error) {
-	client, err := httpclient.New(httpclient.Options{CA: o.CA, UserAgent: o.UserAgent, Clock: o.Clock, Observe: o.Observe})
+	client, err := httpclient.New(httpclient.Options{CA: o.CA, UserAgent: o.UserAgent, Clock: o.Clock})
 	if err != nil {
 		return nil, err
 	}
@@ -72,10 +71,8 @@ func (c *Client) allows(host string) bool {
 // Account is somebody's in an organization.
 type Account struct {
 	*httpclient.Account
-	client      *Client
-	host        string
-	version     string
-	credentials Credentials
+	host, version string
+	credentials   Credentials
 }
 
 var apiVersion = regexp.MustCompile(`^[0-9]{2,3}\.0$`)
@@ -92,7 +89,7 @@ func (c *Client) Account(instanceURL, version string, credentials Credentials) (
 		return nil, &httpclient.Error{Class: anypoint.RequestRefused, Message: "the version of Salesforce's API is none, such as 62.0: correct spec.salesforce.apiVersion"}
 	}
 	base := "https://" + host
-	a := &Account{client: c, host: host, version: version, credentials: credentials, Account: &httpclient.Account{
+	a := &Account{host: host, version: version, credentials: credentials, Account: &httpclient.Account{
 		Client: c.Client, Service: service, Base: base, Key: base + " " + c.Digest(credentials.data()), Scrub: credentials.scrub,
 	}}
 	a.Login = a.login
@@ -104,20 +101,27 @@ const service = "Salesforce"
 
 // login gets a token from the organization's own host, by one of two OAuth flows. What the answer says of other hosts is not heeded.
 func (a *Account) login(ctx context.Context) (token string, lifetime time.Duration, failed *httpclient.Error) {
-	r := httpclient.Request{Service: service, Doing: "asking for a token", Endpoint: "salesforce-token", Path: "/services/oauth2/token", ContentType: "application/x-www-form-urlencoded"}
-	form, err := a.credentials.grant(audience(a.host), a.client.Clock.Now())
+	r := httpclient.Request{
+		Service: service, Doing: "asking for a token", Endpoint: "salesforce-token", Path: "/services/oauth2/token",
+		ContentType: "application/x-www-form-urlencoded", Header: http.Header{"Accept": {"application/json"}},
+	}
+	form, err := a.credentials.grant(audience(a.host), a.Client.Clock.Now())
 	if err != nil {
 		return "", 0, r.Fail(anypoint.CredentialsRejected, "the credentials can't be used: "+err.Error())
 	}
 	r.Body = []byte(form.Encode())
-	r.Header = http.Header{"Accept": {"application/json"}}
 	r.Refused = func(status int, _ http.Header, _ []byte) *httpclient.Error {
-		if status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden {
-			return r.Fail(anypoint.CredentialsRejected, "Salesforce refused the credentials: put valid ones into the credentials Secret, and check that the connected app has the flow switched on, and its user")
+		if !denies(status) {
+			return nil
 		}
-		return nil
+		return r.Fail(anypoint.CredentialsRejected, "Salesforce refused the credentials: put valid ones into the credentials Secret, and check that the connected app has the flow switched on, and its user")
 	}
 	return a.Token(ctx, r)
+}
+
+// denies says that a request was understood and is not granted.
+func denies(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // audience is whom a signed assertion is for: of the two that Salesforce documents, that of sandboxes or the other.
@@ -153,38 +157,32 @@ func (t *Time) UnmarshalJSON(text []byte) error {
 
 // Certificates lists all certificates of the organization, or fails.
 func (a *Account) Certificates(ctx context.Context) ([]Certificate, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.Client.CallTimeout)
 	defer cancel()
-	r := httpclient.Request{Service: service, Doing: "listing certificates", Endpoint: "salesforce-query", Path: "/services/data/v" + a.version + "/tooling/query"}
-	r.Query = url.Values{"q": {"SELECT Id, DeveloperName, MasterLabel, ExpirationDate FROM Certificate"}}.Encode()
-	r.Refused = func(status int, _ http.Header, body []byte) *httpclient.Error { return refusedQuery(r, status, body) }
 	var page struct {
 		Done    bool          `json:"done"`
 		Records []Certificate `json:"records"`
 	}
-	r.Decode = func(body []byte) *httpclient.Error {
-		page.Done, page.Records = false, nil
-		if failed := r.JSON(&page)(body); failed != nil {
-			return failed
-		}
-		if page.Records == nil || !page.Done {
-			return r.Invalid("it has no list of certificates, or not the whole list")
-		}
-		for _, c := range page.Records {
-			if c.ID == "" || c.Name == "" {
-				return r.Invalid("a certificate has no id, or no name")
-			}
-		}
-		return nil
+	r := httpclient.Request{
+		Service: service, Doing: "listing certificates", Endpoint: "salesforce-query", Path: "/services/data/v" + a.version + "/tooling/query",
+		Query: url.Values{"q": {"SELECT Id, DeveloperName, MasterLabel, ExpirationDate FROM Certificate"}}.Encode(),
 	}
+	r.Refused = func(status int, _ http.Header, body []byte) *httpclient.Error { return refusedQuery(r, status, body) }
+	r.Decode = r.JSON(&page)
 	if err := a.Ask(ctx, func(string) httpclient.Request { return r }); err != nil {
 		return nil, err
+	}
+	if page.Records == nil || !page.Done {
+		return nil, r.Invalid("it has no list of certificates, or not the whole list")
+	}
+	if slices.ContainsFunc(page.Records, func(c Certificate) bool { return c.ID == "" || c.Name == "" }) {
+		return nil, r.Invalid("a certificate has no id, or no name")
 	}
 	return page.Records, nil
 }
 
 // refusedQuery reads the errors of Salesforce's REST APIs.
-func refusedQuery(r httpclient.Request, status int, body []byte) *httpclient.Error {
+func refusedQuery(r httpclient.Request, status int, body []byte) (e *httpclient.Error) {
 	var answer []struct {
 		Code    string `json:"errorCode"`
 		Message string `json:"message"`
@@ -194,11 +192,10 @@ func refusedQuery(r httpclient.Request, status int, body []byte) *httpclient.Err
 	if len(answer) > 0 {
 		said = answer[0].Code + ": " + answer[0].Message
 	}
-	var e *httpclient.Error
 	switch {
 	case strings.HasPrefix(said, limitExceeded):
-		e = r.Fail(anypoint.RateLimited, "the organization's limit of API requests was reached")
-	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusBadRequest:
+		e = r.Fail(anypoint.RateLimited, limitReached)
+	case denies(status):
 		e = r.Fail(anypoint.MissingScope, "Salesforce does not show its certificates to these credentials: give their user the permissions that docs/experience-hub.md names")
 	case status == http.StatusNotFound:
 		e = r.Fail(anypoint.RequestRefused, "Salesforce does not have this API: set spec.salesforce.apiVersion to a version that the organization has")
@@ -209,4 +206,8 @@ func refusedQuery(r httpclient.Request, status int, body []byte) *httpclient.Err
 	return e
 }
 
-const limitExceeded = "REQUEST_LIMIT_EXCEEDED"
+// How Salesforce's APIs call the limit of their requests, and what is said of it.
+const (
+	limitExceeded = "REQUEST_LIMIT_EXCEEDED"
+	limitReached  = "the organization's limit of API requests was reached"
+)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 
@@ -71,7 +70,7 @@ type (
 )
 
 func (a *Account) change(ctx context.Context, doing string, call any) error {
-	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.Client.CallTimeout)
 	defer cancel()
 	return a.Ask(ctx, func(token string) httpclient.Request {
 		var e envelope
@@ -100,30 +99,17 @@ func (a *Account) change(ctx context.Context, doing string, call any) error {
 
 // parse reads one SOAP envelope and nothing else. Document types, in which entities would be, are not part of SOAP.
 func parse(body []byte) (*answer, error) {
-	decoder := xml.NewDecoder(bytes.NewReader(body))
-	parsed := &answer{}
 	if bytes.Contains(body, []byte("<!")) && bytes.Contains(body, []byte("DOCTYPE")) {
 		return nil, errors.New("it has a document type")
 	}
+	parsed, decoder := &answer{}, xml.NewDecoder(bytes.NewReader(body))
 	if err := decoder.Decode(parsed); err != nil {
 		return nil, err
 	}
-	for {
-		switch rest, err := decoder.Token(); text := rest.(type) {
-		case xml.CharData:
-			if len(bytes.TrimSpace(text)) > 0 {
-				return nil, errors.New("there is more after the envelope")
-			}
-		case xml.Comment:
-		case nil:
-			if errors.Is(err, io.EOF) {
-				return parsed, nil
-			}
-			return nil, err
-		default:
-			return nil, errors.New("there is more after the envelope")
-		}
+	if rest := body[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("there is more after the envelope")
 	}
+	return parsed, nil
 }
 
 // outcome is that of the one change that was asked for.
@@ -149,18 +135,18 @@ func (a *answer) outcome(r httpclient.Request) *httpclient.Error {
 // failure says what a fault means. The codes are those of Salesforce's SOAP API.
 func (f *fault) failure(r httpclient.Request) *httpclient.Error {
 	_, code, _ := strings.Cut(f.Code, ":")
-	var e *httpclient.Error
+	class, message := ChangeRefused, "Salesforce refused the change"
 	switch code {
-	case "INVALID_SESSION_ID":
-		e = r.Fail(anypoint.MissingScope, "Salesforce refuses the token: check that the connected app has the OAuth scope for APIs, and that its user may use them")
-		e.TokenRefused = true
+	case invalidSession:
+		class, message = anypoint.MissingScope, "Salesforce refuses the token: check that the connected app has the OAuth scope for APIs, and that its user may use them"
 	case limitExceeded:
-		e = r.Fail(anypoint.RateLimited, "the organization's limit of API requests was reached")
+		class, message = anypoint.RateLimited, limitReached
 	case "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION":
-		e = r.Fail(anypoint.PlatformUnavailable, "Salesforce is not available, or fails")
-	default:
-		e = r.Fail(ChangeRefused, "Salesforce refused the change")
+		class, message = anypoint.PlatformUnavailable, "Salesforce is not available, or fails"
 	}
-	e.Said = f.String
+	e := r.Fail(class, message)
+	e.Said, e.TokenRefused = f.String, code == invalidSession
 	return e
 }
+
+const invalidSession = "INVALID_SESSION_ID"
