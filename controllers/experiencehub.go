@@ -47,12 +47,8 @@ type ConnectionReconciler struct {
 	looked sync.Map // keys that this process has looked at: its flags may not be those of the last one
 }
 
-const (
-	// awaiting is how often a login is looked for.
-	awaiting = time.Hour
-	// maxChanges bounds the changes of one reconcile. A rotation has two, and a login between them.
-	maxChanges = 10
-)
+// maxChanges bounds the changes of one reconcile. A rotation has two, and a login between them.
+const maxChanges = 10
 
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=experiencehubconnections,verbs=get;list;watch
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=experiencehubconnections/status,verbs=patch
@@ -142,9 +138,6 @@ func (r *ConnectionReconciler) report(c *v1alpha1.ExperienceHubConnection, o *co
 // next is when both services are asked again.
 func (r *ConnectionReconciler) next(c *v1alpha1.ExperienceHubConnection, o *connection, d experiencehub.Decision) time.Time {
 	now, after := r.Clock.Now(), spread(r.CheckInterval, jitter(c.UID))
-	if d.Awaited {
-		after = min(after, awaiting)
-	}
 	for _, is := range c.Status.Conditions {
 		if is.Status == metav1.ConditionUnknown && is.Type != v1alpha1.ConditionReady {
 			after = min(after, max(soonest, now.Sub(is.LastTransitionTime.Time)/4, o.retryAfter))

@@ -142,10 +142,8 @@ func (o *connection) problem(err error) (*experiencehub.Problem, error) {
 func (r *ConnectionReconciler) versions(ctx context.Context, c *v1alpha1.ExperienceHubConnection) (versions string) {
 	for _, name := range credentialsOf(c) {
 		secret := secretMetadata.DeepCopy()
-		if err := r.Cache.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, secret); err != nil {
-			secret = secretMetadata
-		}
-		versions += cmp.Or(gateway.Version(secret), "-") + " "
+		_ = r.Cache.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, secret) // what is not there has no version
+		versions += gateway.Version(secret) + " "
 	}
 	return versions
 }
@@ -166,27 +164,27 @@ const maxRenamed = 10
 
 // project puts what was seen into a status. What could not be looked at keeps what was seen last.
 func (o *connection) project(s *v1alpha1.ExperienceHubConnectionStatus) {
-	if a := o.Anypoint; a == nil || a.Problem == nil {
+	switch is := o.Anypoint; {
+	case is == nil:
 		s.Anypoint = nil
-		if a != nil && a.Certificate != nil {
-			s.Anypoint = shown(*a.Certificate)
-		}
+	case is.Problem == nil:
+		s.Anypoint = shown(is.Certificate)
 	}
 	switch is := o.Salesforce; {
 	case is == nil:
 		s.Salesforce, s.Renamed = nil, nil
 	case is.Problem == nil:
 		s.Salesforce, s.Renamed = shown(is.Current()), nil
-		renamed := is.Renamed()
-		for _, c := range renamed[:min(maxRenamed, len(renamed))] {
-			s.Renamed = append(s.Renamed, *shown(c))
+		for _, c := range is.Renamed() {
+			s.Renamed = append(s.Renamed, *shown(&c))
 		}
+		s.Renamed = s.Renamed[:min(maxRenamed, len(s.Renamed))]
 	}
 }
 
-// shown is nil for a certificate without a known expiry.
-func shown(c experiencehub.Certificate) *v1alpha1.ConnectionCertificate {
-	if c.NotAfter.IsZero() {
+// shown is nil where there is no certificate, or none with an expiry that is known.
+func shown(c *experiencehub.Certificate) *v1alpha1.ConnectionCertificate {
+	if c == nil || c.NotAfter.IsZero() {
 		return nil
 	}
 	return &v1alpha1.ConnectionCertificate{Name: c.Name, NotAfter: metav1.NewTime(c.NotAfter)}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/utils/ptr"
+
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
@@ -22,11 +24,12 @@ type Decision struct {
 	Step Step
 	// Report has the conditions.
 	Report
-	// Next is when the passage of time changes what is told; zero for never.
+	// Next is when the passage of time changes what is told, or when a login is looked for that is awaited; zero for never.
 	Next time.Time
-	// Awaited: an administrator's login is, so that it is worth looking more often.
-	Awaited bool
 }
+
+// awaiting is how often a login is looked for.
+const awaiting = time.Hour
 
 // Decide is the whole of the operator's mind: the same observation at the same time gives the same decision.
 func Decide(o Observation, now time.Time) Decision {
@@ -36,16 +39,16 @@ func Decide(o Observation, now time.Time) Decision {
 		is := a.look(at)
 		is.Type = v1alpha1.ConditionAnypointCertificateValid
 		d.Report = append(d.Report, is)
-		if a.Certificate != nil {
-			watched = append(watched, *a.Certificate)
-		}
+		watched = append(watched, ptr.Deref(a.Certificate, Certificate{}))
 	}
 	if s := o.Salesforce; s != nil {
 		is, step := s.look(at)
 		is.Type = v1alpha1.ConditionSalesforceCertificateValid
 		d.Step, d.Report = step, append(d.Report, is)
-		d.Awaited = is.action.reason == v1alpha1.ReasonLoginRequired
-		watched = append(watched, append(s.Renamed(), s.Current())...)
+		watched = append(watched, append(s.Renamed(), ptr.Deref(s.Current(), Certificate{}))...)
+		if is.action.reason == v1alpha1.ReasonLoginRequired {
+			d.Next = now.Add(awaiting)
+		}
 	}
 	for _, c := range watched {
 		for _, left := range []time.Duration{o.WarnBefore, o.WarnBefore / urgentPart, 0} {
@@ -94,6 +97,20 @@ func (s *Salesforce) rotate(current Certificate, renamed []Certificate, at momen
 	}
 	return Step{}, action{}
 }
+
+// awaitLogin asks for the login that makes a new certificate.
+func (s *Salesforce) awaitLogin(renamed Certificate, at moment) action {
+	message := fmt.Sprintf("certificate %s of %s was renamed to %s, which expires at %s: %s before that, whose diagnostic check makes a new certificate %s. It is looked for every hour",
+		s.Name, s.Host, renamed.Name, stamp(renamed.NotAfter), login, s.Name)
+	if renamed.Label == s.Name {
+		// Whether API Experience Hub looks for the name or for the label is not published.
+		message += fmt.Sprintf(". If none is made, change the label of %s, which still is %s, %s, and log in once more", renamed.Name, s.Name, inSetup)
+	}
+	return action{v1alpha1.ReasonLoginRequired, at.urgent(renamed), message}
+}
+
+// which describes a certificate to a reader.
+func (s *Salesforce) which(c Certificate) string { return "certificate " + c.Name + " of " + s.Host }
 
 // rename renames the certificate with the name, or asks for that.
 func (s *Salesforce) rename(current Certificate, isUrgent bool) (Step, action) {

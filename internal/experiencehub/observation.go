@@ -60,12 +60,14 @@ type Certificate struct {
 	NotAfter time.Time
 }
 
-// Current is the certificate with the name. Its zero value is none.
-func (s *Salesforce) Current() Certificate {
-	if i := slices.IndexFunc(s.Certificates, func(c Certificate) bool { return c.Name == s.Name }); i >= 0 {
-		return s.Certificates[i]
+// Current is the certificate with the name, or nil.
+func (s *Salesforce) Current() *Certificate {
+	for i := range s.Certificates {
+		if s.Certificates[i].Name == s.Name {
+			return &s.Certificates[i]
+		}
 	}
-	return Certificate{}
+	return nil
 }
 
 const day = "20060102"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
@@ -38,101 +39,75 @@ const (
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (a *Anypoint) look(at moment) side {
-	switch {
-	case a.Problem != nil:
-		return unknown(a.Problem)
-	case a.Certificate == nil:
-		return missing("Secrets Manager has no "+a.Which, "name in spec.anypoint the one that API Experience Hub has made, or, if there is none, "+login+" and reconnect where it shows a connection error")
-	case a.Certificate.NotAfter.IsZero():
-		return undated("Secrets Manager", a.Which)
-	}
-	s := dated(a.Which+" in Secrets Manager", *a.Certificate, at)
-	switch s.Reason {
+	is := at.look(a.Problem, a.Certificate, a.Which, " in ", "Secrets Manager")
+	switch is.Reason {
+	case v1alpha1.ReasonNotFound:
+		is.action = action{v1alpha1.ReasonCertificateNotFound, true, is.Message + ": name in spec.anypoint the one that API Experience Hub has made, or, if there is none, " + login +
+			" and reconnect where it shows a connection error"}
 	case v1alpha1.ReasonExpired:
-		s.action = action{v1alpha1.ReasonReconnectAfterExpiry, true, fmt.Sprintf("%s: %s now, and reconnect where it shows a connection error, which makes a new one. "+
-			"If that has another name, put it into spec.anypoint", s.Message, login)}
+		is.action = action{v1alpha1.ReasonReconnectAfterExpiry, true, is.Message + ": " + login + " now, and reconnect where it shows a connection error, which makes a new one. " +
+			"If that has another name, put it into spec.anypoint"}
 	case v1alpha1.ReasonExpiring:
-		s.Message = fmt.Sprintf("%s in Secrets Manager expires at %s", a.Which, stamp(a.Certificate.NotAfter))
-		s.action = action{v1alpha1.ReasonReconnectAfterExpiry, false, fmt.Sprintf("%s, and no API renews it: plan for an administrator to %s right after that, "+
-			"and to reconnect where it shows a connection error, which makes a new one", s.Message, login)}
+		is.Message = a.Which + " in Secrets Manager expires at " + stamp(a.Certificate.NotAfter)
+		is.action = action{v1alpha1.ReasonReconnectAfterExpiry, false, is.Message + ", and no API renews it: plan for an administrator to " + login + " right after that, " +
+			"and to reconnect where it shows a connection error, which makes a new one"}
 	}
-	return s
+	return is
 }
-
-// which describes a certificate to a reader.
-func (s *Salesforce) which(c Certificate) string { return "certificate " + c.Name + " of " + s.Host }
 
 // look also gives the next change.
 func (s *Salesforce) look(at moment) (is side, step Step) {
 	current, renamed := s.Current(), s.Renamed()
-	switch {
-	case s.Problem != nil:
-		return unknown(s.Problem), Step{}
-	case current.Name == "" && len(renamed) > 0:
-		return s.awaitLogin(renamed[len(renamed)-1], at), Step{}
-	case current.Name == "":
-		return missing(s.Host+" has no certificate "+s.Name, fmt.Sprintf("%s, whose diagnostic check makes one, or correct spec.salesforce.certificateName to the unique name shown %s", login, inSetup)), Step{}
-	case current.NotAfter.IsZero():
-		return undated("Salesforce", "certificate "+current.Name), Step{}
-	}
 	serving := current
-	// What Salesforce did not let go of may be in use.
-	for _, c := range slices.Backward(renamed) {
-		if _, refused := s.Refused[c.Name]; refused && c.NotAfter.Before(current.NotAfter) && at.expired(c) {
-			serving = c
-		}
+	if current == nil && len(renamed) > 0 {
+		serving = &renamed[len(renamed)-1]
 	}
-	is = dated(s.which(serving), serving, at)
-	step, is.action = s.rotate(current, renamed, at)
+	if i := slices.IndexFunc(renamed, func(c Certificate) bool {
+		_, refused := s.Refused[c.Name]
+		return refused && c.NotAfter.Before(serving.NotAfter) && at.expired(c)
+	}); i >= 0 {
+		serving = &renamed[i] // What Salesforce did not let go of may be in use.
+	}
+	is = at.look(s.Problem, serving, "certificate "+ptr.Deref(serving, Certificate{Name: s.Name}).Name, " of ", s.Host)
+	switch {
+	case is.Status == metav1.ConditionUnknown:
+	case serving == nil:
+		is.action = action{v1alpha1.ReasonCertificateNotFound, true, fmt.Sprintf("%s: %s, whose diagnostic check makes one, or correct spec.salesforce.certificateName to the unique name shown %s", is.Message, login, inSetup)}
+	case current == nil:
+		is.action = s.awaitLogin(renamed[len(renamed)-1], at)
+		if is.Status == metav1.ConditionTrue {
+			is.Reason = v1alpha1.ReasonRenamed
+		}
+	default:
+		step, is.action = s.rotate(*current, renamed, at)
+	}
 	return is, step
 }
 
-// awaitLogin is a certificate that was renamed, and waits for the login that makes a new one.
-func (s *Salesforce) awaitLogin(renamed Certificate, at moment) side {
-	is := dated(s.which(renamed), renamed, at)
-	if is.Status == metav1.ConditionTrue {
-		is.Reason = v1alpha1.ReasonRenamed
+// look is what is told of a certificate by its expiry alone; nil is one that there isn't.
+func (m moment) look(p *Problem, c *Certificate, which, of, service string) side {
+	told := func(status metav1.ConditionStatus, reason, message string) side {
+		return side{Condition: metav1.Condition{Status: status, Reason: reason, Message: message}}
 	}
-	is.action = action{v1alpha1.ReasonLoginRequired, at.urgent(renamed), fmt.Sprintf("certificate %s of %s was renamed to %s, which expires at %s: %s before that, whose diagnostic check makes a new certificate %s. It is looked for every hour",
-		s.Name, s.Host, renamed.Name, stamp(renamed.NotAfter), login, s.Name)}
-	if renamed.Label == s.Name {
-		// Whether API Experience Hub looks for the name or for the label is not published.
-		is.action.message += fmt.Sprintf(". If none is made, change the label of %s, which still is %s, %s, and log in once more", renamed.Name, s.Name, inSetup)
+	if p == nil && c != nil && c.NotAfter.IsZero() {
+		p = &Problem{Reason: v1alpha1.ReasonAnswerInvalid, Lasting: true, Message: service + " does not say when " + which + " expires: look there, and whether there is a newer operator"}
 	}
-	return is
-}
-
-// dated is a certificate by its expiry.
-func dated(which string, c Certificate, at moment) side {
-	is := side{Condition: metav1.Condition{Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonValid, Message: which + " is valid until " + stamp(c.NotAfter)}}
 	switch {
-	case at.expired(c):
-		is.Status, is.Reason, is.Message = metav1.ConditionFalse, v1alpha1.ReasonExpired, which+" expired at "+stamp(c.NotAfter)
-	case at.due(c):
-		is.Reason = v1alpha1.ReasonExpiring
+	case p != nil:
+		is := told(metav1.ConditionUnknown, p.Reason, p.Message)
+		if p.Lasting {
+			is.action = action{p.Reason, true, p.Message}
+		}
+		return is
+	case c == nil:
+		return told(metav1.ConditionFalse, v1alpha1.ReasonNotFound, service+" has no "+which)
+	case m.expired(*c):
+		return told(metav1.ConditionFalse, v1alpha1.ReasonExpired, which+of+service+" expired at "+stamp(c.NotAfter))
+	case m.due(*c):
+		return told(metav1.ConditionTrue, v1alpha1.ReasonExpiring, which+of+service+" is valid until "+stamp(c.NotAfter))
+	default:
+		return told(metav1.ConditionTrue, v1alpha1.ReasonValid, which+of+service+" is valid until "+stamp(c.NotAfter))
 	}
-	return is
-}
-
-// missing is a certificate that there isn't.
-func missing(why, remedy string) side {
-	return side{
-		Condition: metav1.Condition{Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotFound, Message: why},
-		action:    action{v1alpha1.ReasonCertificateNotFound, true, why + ": " + remedy},
-	}
-}
-
-// unknown is a certificate that could not be looked at.
-func unknown(p *Problem) side {
-	s := side{Condition: metav1.Condition{Status: metav1.ConditionUnknown, Reason: p.Reason, Message: p.Message}}
-	if p.Lasting {
-		s.action = action{p.Reason, true, p.Message}
-	}
-	return s
-}
-
-func undated(service, which string) side {
-	return unknown(&Problem{Reason: v1alpha1.ReasonAnswerInvalid, Lasting: true, Message: service + " does not say when " + which + " expires: look there, and whether there is a newer operator"})
 }
 
 // Conditions are all that are told. What a reader should heed first comes first in a message.
