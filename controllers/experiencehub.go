@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -44,7 +45,9 @@ type ConnectionReconciler struct {
 	// ObserveOnly: nothing is changed in Salesforce, whatever the policy, and no Event is told.
 	ObserveOnly bool
 
-	looked sync.Map // keys that this process has looked at: its flags may not be those of the last one
+	// found are, by key, the connections with the status that this process has come to last, be it written or not. What another
+	// process has written counts for nothing: its flags may have been others.
+	found sync.Map
 }
 
 // maxChanges bounds the changes of one reconcile. A rotation has two, and a login between them.
@@ -54,42 +57,56 @@ const maxChanges = 10
 // +kubebuilder:rbac:groups=gateway.flexops.dev,resources=experiencehubconnections/status,verbs=patch
 
 // Reconcile asks both services where that is due, does what can be done, and reports. Everything that decides comes from what
-// they list: nothing is kept.
+// they list: nothing is kept but what is still to be reported.
 func (r *ConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	c := &v1alpha1.ExperienceHubConnection{}
 	if err := r.Client.Get(ctx, request.NamespacedName, c); err != nil || !c.DeletionTimestamp.IsZero() {
-		r.looked.Delete(request.NamespacedName)
+		r.found.Delete(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	now, versions := r.Clock.Now(), r.versions(ctx, c)
-	_, looked := r.looked.Load(request.NamespacedName)
-	if next := timeOf(c.Status.NextCheckTime); looked && c.Status.ObservedGeneration == c.Generation && now.Before(next) &&
-		c.Annotations[v1alpha1.AnnotationCheck] == c.Status.LastHandledCheck && versions == c.Status.Credentials {
-		return ctrl.Result{RequeueAfter: next.Sub(now)}, nil
-	}
-	o, err := r.observe(ctx, c)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	d := experiencehub.Decide(o.Observation, now)
-	for changes := 0; d.Step != (experiencehub.Step{}) && changes < maxChanges; changes++ {
-		current := &v1alpha1.ExperienceHubConnection{}
-		if err := r.APIReader.Get(ctx, request.NamespacedName, current); err != nil || current.Generation != c.Generation || current.UID != c.UID {
-			return ctrl.Result{}, client.IgnoreNotFound(err) // What has changed is on its way.
-		}
-		if err := r.change(ctx, c, o, d.Step); err != nil {
+	written, now := c.DeepCopy(), r.Clock.Now()
+	if !r.recall(ctx, c) {
+		versions := r.versions(ctx, c)
+		o, err := r.observe(ctx, c)
+		if err != nil {
 			return ctrl.Result{}, err
 		}
-		d = experiencehub.Decide(o.Observation, now)
+		d := experiencehub.Decide(o.Observation, now)
+		for changes := 0; d.Step != (experiencehub.Step{}) && changes < maxChanges; changes++ {
+			current := &v1alpha1.ExperienceHubConnection{}
+			if err := r.APIReader.Get(ctx, request.NamespacedName, current); err != nil || current.Generation != c.Generation || current.UID != c.UID {
+				return ctrl.Result{}, client.IgnoreNotFound(err) // What has changed is on its way.
+			}
+			if err := r.change(ctx, c, o, d.Step); err != nil {
+				return ctrl.Result{}, err
+			}
+			d = experiencehub.Decide(o.Observation, now)
+		}
+		c.Status.Credentials = versions
+		r.report(c, o, d)
 	}
-	before := c.DeepCopy()
-	c.Status.Credentials = versions
-	r.report(c, o, d)
-	if err := patchStatus(ctx, r.Client, c, before); client.IgnoreNotFound(err) != nil {
+	next := timeOf(c.Status.NextCheckTime)
+	var err error
+	if !equality.Semantic.DeepEqual(written.Status, c.Status) {
+		err = patchStatus(ctx, r.Client, c, written)
+	}
+	r.found.Store(request.NamespacedName, c)
+	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("writing the status of ExperienceHubConnection %s: %w", request, err)
 	}
-	r.looked.Store(request.NamespacedName, true)
-	return ctrl.Result{RequeueAfter: max(time.Second, c.Status.NextCheckTime.Sub(now))}, nil
+	return ctrl.Result{RequeueAfter: max(time.Second, next.Sub(now))}, nil
+}
+
+// recall gives a connection the status that was found last, and says whether that still holds.
+func (r *ConnectionReconciler) recall(ctx context.Context, c *v1alpha1.ExperienceHubConnection) bool {
+	last, _ := r.found.Load(client.ObjectKeyFromObject(c))
+	found, is := last.(*v1alpha1.ExperienceHubConnection)
+	if !is || found.UID != c.UID {
+		return false
+	}
+	found.Status.DeepCopyInto(&c.Status)
+	return c.Status.ObservedGeneration == c.Generation && r.Clock.Now().Before(timeOf(c.Status.NextCheckTime)) &&
+		c.Annotations[v1alpha1.AnnotationCheck] == c.Status.LastHandledCheck && r.versions(ctx, c) == c.Status.Credentials
 }
 
 // change makes one change in Salesforce, and looks at what is there then: whatever the answer was, that is what counts.

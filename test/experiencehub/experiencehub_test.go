@@ -1,8 +1,12 @@
 package experiencehub
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +31,7 @@ func TestExperienceHubConnections(t *testing.T) {
 	s := start(t)
 	for name, test := range map[string]func(*testing.T, *suite){
 		"Assist": testAssist, "Notify": testNotify, "InUse": testInUse, "Label": testLabel, "Suspend": testSuspend, "Problems": testProblems,
-		"Anypoint": testAnypointExpires, "Rest": testRest, "ObserveOnly": testObserveOnly, "Validation": testValidation, "Shard": testShard, "Lag": testLag, "Broken": testBroken,
+		"Anypoint": testAnypointExpires, "Rest": testRest, "ObserveOnly": testObserveOnly, "Validation": testValidation, "Shard": testShard, "Lag": testLag, "Unwritable": testUnwritable, "Broken": testBroken,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -285,6 +289,41 @@ func testRest(t *testing.T, s *suite) {
 	c.Consistently(count, "500ms").Should(Equal(before))
 	c.clock.Step(4 * time.Hour)
 	c.Eventually(count).Should(BeNumerically(">", before))
+}
+
+// Where the status can't be written that is tried again, and the services are asked at their own time all the same.
+func testUnwritable(t *testing.T, s *suite) {
+	c := s.scene(t)
+	c.certificate(fresh)
+	var refusing atomic.Bool
+	var refused atomic.Int32
+	refusing.Store(true)
+	c.options.Transport = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if refusing.Load() && r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/status") {
+				refused.Add(1)
+				return nil, errors.New("connection refused, by the test")
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	c.create(c.connection())
+	c.run()
+	asked := func() int { return len(c.org.Requests()) + len(c.anypoint.Requests()) }
+	tried := func(times int32) {
+		t.Helper()
+		until := refused.Load() + times
+		c.Eventually(func() int32 { c.clock.Step(time.Second); return refused.Load() }).Should(BeNumerically(">=", until))
+	}
+	tried(5)
+	c.Expect(asked()).To(Equal(5), "two tokens, the groups, the group, the certificates: %v", c.org.Requests())
+	c.clock.Step(27 * time.Hour)
+	c.Eventually(asked).Should(Equal(10))
+	tried(3)
+	c.Expect(asked()).To(Equal(10))
+	refusing.Store(false)
+	c.Eventually(func() string { c.clock.Step(time.Second); return c.reason(ready) }).Should(Equal("True Watching"))
+	c.Expect(asked()).To(Equal(10))
 }
 
 func testValidation(t *testing.T, s *suite) {
