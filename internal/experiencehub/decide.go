@@ -36,14 +36,11 @@ func Decide(o Observation, now time.Time) Decision {
 	d, at := Decision{}, moment{now, o.WarnBefore}
 	var watched []Certificate
 	if a := o.Anypoint; a != nil {
-		is := a.look(at)
-		is.Type = v1alpha1.ConditionAnypointCertificateValid
-		d.Report = append(d.Report, is)
+		d.Report = append(d.Report, a.look(at))
 		watched = append(watched, ptr.Deref(a.Certificate, Certificate{}))
 	}
 	if s := o.Salesforce; s != nil {
 		is, step := s.look(at)
-		is.Type = v1alpha1.ConditionSalesforceCertificateValid
 		d.Step, d.Report = step, append(d.Report, is)
 		watched = append(watched, append(s.Renamed(), ptr.Deref(s.Current(), Certificate{}))...)
 		if is.action.reason == v1alpha1.ReasonLoginRequired {

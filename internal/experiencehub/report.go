@@ -40,6 +40,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (a *Anypoint) look(at moment) side {
 	is := at.look(a.Problem, a.Certificate, a.Which, " in ", "Secrets Manager")
+	is.Type = v1alpha1.ConditionAnypointCertificateValid
 	switch is.Reason {
 	case v1alpha1.ReasonNotFound:
 		is.action = action{v1alpha1.ReasonCertificateNotFound, true, is.Message + ": name in spec.anypoint the one that API Experience Hub has made, or, if there is none, " + login +
@@ -69,6 +70,7 @@ func (s *Salesforce) look(at moment) (is side, step Step) {
 		serving = &renamed[i] // What Salesforce did not let go of may be in use.
 	}
 	is = at.look(s.Problem, serving, "certificate "+ptr.Deref(serving, Certificate{Name: s.Name}).Name, " of ", s.Host)
+	is.Type = v1alpha1.ConditionSalesforceCertificateValid
 	switch {
 	case is.Status == metav1.ConditionUnknown:
 	case serving == nil:

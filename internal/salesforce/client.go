@@ -99,12 +99,14 @@ func (c *Client) Account(instanceURL, version string, credentials Credentials) (
 // service is what errors call it.
 const service = "Salesforce"
 
+func request(doing, endpoint, path string) httpclient.Request {
+	return httpclient.Request{Service: service, Doing: doing, Endpoint: endpoint, Path: path}
+}
+
 // login gets a token from the organization's own host, by one of two OAuth flows. What the answer says of other hosts is not heeded.
 func (a *Account) login(ctx context.Context) (token string, lifetime time.Duration, failed *httpclient.Error) {
-	r := httpclient.Request{
-		Service: service, Doing: "asking for a token", Endpoint: "salesforce-token", Path: "/services/oauth2/token",
-		ContentType: "application/x-www-form-urlencoded", Header: http.Header{"Accept": {"application/json"}},
-	}
+	r := request("asking for a token", "salesforce-token", "/services/oauth2/token")
+	r.ContentType, r.Header = "application/x-www-form-urlencoded", http.Header{"Accept": {"application/json"}}
 	form, err := a.credentials.grant(audience(a.host), a.Client.Clock.Now())
 	if err != nil {
 		return "", 0, r.Fail(anypoint.CredentialsRejected, "the credentials can't be used: "+err.Error())
@@ -163,10 +165,8 @@ func (a *Account) Certificates(ctx context.Context) ([]Certificate, error) {
 		Done    bool          `json:"done"`
 		Records []Certificate `json:"records"`
 	}
-	r := httpclient.Request{
-		Service: service, Doing: "listing certificates", Endpoint: "salesforce-query", Path: "/services/data/v" + a.version + "/tooling/query",
-		Query: url.Values{"q": {"SELECT Id, DeveloperName, MasterLabel, ExpirationDate FROM Certificate"}}.Encode(),
-	}
+	r := request("listing certificates", "salesforce-query", "/services/data/v"+a.version+"/tooling/query")
+	r.Query = url.Values{"q": {"SELECT Id, DeveloperName, MasterLabel, ExpirationDate FROM Certificate"}}.Encode()
 	r.Refused = func(status int, _ http.Header, body []byte) *httpclient.Error { return refusedQuery(r, status, body) }
 	r.Decode = r.JSON(&page)
 	if err := a.Ask(ctx, func(string) httpclient.Request { return r }); err != nil {

@@ -76,10 +76,9 @@ func (a *Account) change(ctx context.Context, doing string, call any) error {
 		var e envelope
 		e.Header.Session.ID, e.Body.Call = token, call
 		body, _ := xml.Marshal(e) // plain strings
-		r := httpclient.Request{
-			Service: service, Doing: doing, Endpoint: "salesforce-metadata", Path: "/services/Soap/m/" + a.version, Once: true,
-			Body: append([]byte(xml.Header), body...), ContentType: "text/xml; charset=utf-8", Header: http.Header{"Soapaction": {`""`}},
-		}
+		r := request(doing, "salesforce-metadata", "/services/Soap/m/"+a.version)
+		r.Once, r.Body = true, append([]byte(xml.Header), body...)
+		r.ContentType, r.Header = "text/xml; charset=utf-8", http.Header{"Soapaction": {`""`}}
 		r.Refused = func(_ int, _ http.Header, body []byte) *httpclient.Error {
 			if parsed, err := parse(body); err == nil && parsed.Body.Fault != nil {
 				return parsed.Body.Fault.failure(r)
