@@ -2,7 +2,6 @@ package experiencehub
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/utils/ptr"
@@ -73,26 +72,49 @@ func (m moment) expired(c Certificate) bool { return !m.now.Before(c.NotAfter) }
 // rotate is the next change or, where the operator can't or may not make it, what a person has to do. What is superseded is deleted,
 // and what is due is renamed. A renamed certificate is superseded by a valid one with the name that expires later.
 func (s *Salesforce) rotate(current Certificate, renamed []Certificate, at moment) (Step, action) {
-	superseded := slices.DeleteFunc(slices.Clone(renamed), func(c Certificate) bool {
-		return !current.NotAfter.After(c.NotAfter) || at.expired(current) || current.ID == c.ID
-	})
-	for _, c := range superseded {
-		if _, refused := s.Refused[c.Name]; s.Assist && !s.Suspended && !refused {
+	var superseded, rival *Certificate
+	for _, c := range renamed {
+		_, refused := s.Refused[c.Name]
+		switch {
+		case !current.NotAfter.After(c.NotAfter):
+			rival = &c
+		case at.expired(current):
+		case s.Assist && !s.Suspended && !refused:
 			return Step{Delete: c.Name}, action{}
+		case superseded == nil:
+			superseded = &c
 		}
 	}
-	isUrgent := at.urgent(current)
-	if len(renamed) > 0 && !current.NotAfter.After(renamed[len(renamed)-1].NotAfter) {
-		return Step{}, action{v1alpha1.ReasonDeleteByHand, isUrgent, fmt.Sprintf("%s was renamed, and expires no sooner than %s: look which of both the named credential uses, "+
-			"at Setup > Security > Named Credentials, and delete the other %s", s.which(renamed[len(renamed)-1]), current.Name, inSetup)}
+
+	is := "certificate " + current.Name + " of " + s.Host + " expires at " + stamp(current.NotAfter)
+	byHand := fmt.Sprintf("rename it %s (label and unique name), %s, whose diagnostic check makes a new certificate %s, and delete the renamed one", inSetup, login, s.Name)
+	to, due, urgent := s.freeName(current), at.due(current), at.urgent(current)
+	said, refused := s.Refused[current.Name]
+	switch {
+	case rival != nil:
+		return Step{}, action{v1alpha1.ReasonDeleteByHand, urgent, fmt.Sprintf("certificate %s of %s was renamed, and expires no sooner than %s: look which of both the named credential uses, "+
+			"at Setup > Security > Named Credentials, and delete the other %s", rival.Name, s.Host, current.Name, inSetup)}
+	case due && refused:
+		return Step{}, action{v1alpha1.ReasonRenameRefused, urgent, fmt.Sprintf("%s, and Salesforce refuses to rename it (%s): %s", is, said, byHand)}
+	case due && !s.Assist:
+		return Step{}, action{v1alpha1.ReasonRotateByHand, urgent, is + ": " + byHand}
+	case due && s.Suspended:
+		return Step{}, action{v1alpha1.ReasonRotateByHand, urgent, is + ", and spec.suspend is set: remove that, or " + byHand}
+	case due && to == "":
+		return Step{}, action{v1alpha1.ReasonRenameRefused, urgent, fmt.Sprintf("%s, and all names for the renamed one are taken: delete what is left of earlier rotations %s, or set spec.rotation.renameSuffix to another", is, inSetup)}
+	case due:
+		return Step{Rename: current.Name, To: to}, action{}
+	case superseded == nil:
+		return Step{}, action{}
 	}
-	if at.due(current) {
-		return s.rename(current, isUrgent)
+
+	is = "certificate " + superseded.Name + " of " + s.Host
+	if said, refused := s.Refused[superseded.Name]; refused {
+		return Step{}, action{v1alpha1.ReasonDeletionRefused, at.urgent(*superseded), fmt.Sprintf("Salesforce refuses to delete %s, which %s has taken the place of and which expires at %s (%s): "+
+			"have what still uses it, such as a named credential at Setup > Security > Named Credentials, use %s. The deletion is tried again every day", is, current.Name, stamp(superseded.NotAfter), said, current.Name)}
 	}
-	if len(superseded) > 0 {
-		return Step{}, s.remove(superseded[0], current, at)
-	}
-	return Step{}, action{}
+	return Step{}, action{v1alpha1.ReasonDeleteByHand, false, fmt.Sprintf("%s, which expires at %s, was renamed, and %s has taken its place: delete it %s, or have the operator do so with spec.rotation.policy Assist and without spec.suspend",
+		is, stamp(superseded.NotAfter), current.Name, inSetup)}
 }
 
 // awaitLogin asks for the login that makes a new certificate.
@@ -104,36 +126,4 @@ func (s *Salesforce) awaitLogin(renamed Certificate, at moment) action {
 		message += fmt.Sprintf(". If none is made, change the label of %s, which still is %s, %s, and log in once more", renamed.Name, s.Name, inSetup)
 	}
 	return action{v1alpha1.ReasonLoginRequired, at.urgent(renamed), message}
-}
-
-// which describes a certificate to a reader.
-func (s *Salesforce) which(c Certificate) string { return "certificate " + c.Name + " of " + s.Host }
-
-// rename renames the certificate with the name, or asks for that.
-func (s *Salesforce) rename(current Certificate, isUrgent bool) (Step, action) {
-	by := s.which(current) + " expires at " + stamp(current.NotAfter)
-	byHand := fmt.Sprintf("rename it %s (label and unique name), %s, whose diagnostic check makes a new certificate %s, and delete the renamed one", inSetup, login, s.Name)
-	said, refused := s.Refused[current.Name]
-	switch to := s.freeName(current); {
-	case refused:
-		return Step{}, action{v1alpha1.ReasonRenameRefused, isUrgent, fmt.Sprintf("%s, and Salesforce refuses to rename it (%s): %s", by, said, byHand)}
-	case !s.Assist:
-		return Step{}, action{v1alpha1.ReasonRotateByHand, isUrgent, by + ": " + byHand}
-	case s.Suspended:
-		return Step{}, action{v1alpha1.ReasonRotateByHand, isUrgent, by + ", and spec.suspend is set: remove that, or " + byHand}
-	case to == "":
-		return Step{}, action{v1alpha1.ReasonRenameRefused, isUrgent, fmt.Sprintf("%s, and all names for the renamed one are taken: delete what is left of earlier rotations %s, or set spec.rotation.renameSuffix to another", by, inSetup)}
-	default:
-		return Step{Rename: current.Name, To: to}, action{}
-	}
-}
-
-// remove asks for the deletion of a superseded certificate that the operator can't or may not delete.
-func (s *Salesforce) remove(old, current Certificate, at moment) action {
-	if said, refused := s.Refused[old.Name]; refused {
-		return action{v1alpha1.ReasonDeletionRefused, at.urgent(old), fmt.Sprintf("Salesforce refuses to delete %s, which %s has taken the place of and which expires at %s (%s): "+
-			"have what still uses it, such as a named credential at Setup > Security > Named Credentials, use %s. The deletion is tried again every day", s.which(old), current.Name, stamp(old.NotAfter), said, current.Name)}
-	}
-	return action{v1alpha1.ReasonDeleteByHand, false, fmt.Sprintf("%s, which expires at %s, was renamed, and %s has taken its place: delete it %s, or have the operator do so with spec.rotation.policy Assist and without spec.suspend",
-		s.which(old), stamp(old.NotAfter), current.Name, inSetup)}
 }
