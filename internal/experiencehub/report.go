@@ -63,11 +63,12 @@ func (s *Salesforce) look(at moment) (is side, step Step) {
 	if current == nil && len(renamed) > 0 {
 		serving = &renamed[len(renamed)-1]
 	}
-	if i := slices.IndexFunc(renamed, func(c Certificate) bool {
-		_, refused := s.Refused[c.Name]
-		return refused && c.NotAfter.Before(serving.NotAfter) && at.expired(c)
-	}); i >= 0 {
-		serving = &renamed[i] // What Salesforce did not let go of may be in use.
+	for _, c := range renamed {
+		// What Salesforce did not let go of may be in use.
+		if _, refused := s.Refused[c.Name]; refused && c.NotAfter.Before(serving.NotAfter) && at.expired(c) {
+			serving = &c
+			break
+		}
 	}
 	is = at.look(s.Problem, serving, "certificate "+ptr.Deref(serving, Certificate{Name: s.Name}).Name, " of ", s.Host)
 	is.Type = v1alpha1.ConditionSalesforceCertificateValid
@@ -86,7 +87,8 @@ func (s *Salesforce) look(at moment) (is side, step Step) {
 	return is, step
 }
 
-// look is what is told of a certificate by its expiry alone; nil is one that there isn't.
+// look is what is told of a certificate by its expiry alone, in words such as "keystore x", " in " and "Secrets Manager". Where there is
+// none, it is nil.
 func (m moment) look(p *Problem, c *Certificate, which, of, service string) side {
 	told := func(status metav1.ConditionStatus, reason, message string) side {
 		return side{Condition: metav1.Condition{Status: status, Reason: reason, Message: message}}
