@@ -62,12 +62,11 @@ type Certificate struct {
 
 // Current is the certificate with the name, or nil.
 func (s *Salesforce) Current() *Certificate {
-	for i := range s.Certificates {
-		if s.Certificates[i].Name == s.Name {
-			return &s.Certificates[i]
-		}
+	i := slices.IndexFunc(s.Certificates, func(c Certificate) bool { return c.Name == s.Name })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &s.Certificates[i]
 }
 
 const day = "20060102"

@@ -3,7 +3,6 @@ package experiencehub
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -116,45 +115,42 @@ func (m moment) look(p *Problem, c *Certificate, which, of, service string) side
 
 // Conditions are all that are told. What a reader should heed first comes first in a message.
 func (r Report) Conditions() (all []metav1.Condition) {
-	var found []string
-	var pressing, others []action
-	expired, asking := false, ""
+	required := metav1.Condition{Type: v1alpha1.ConditionActionRequired, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNothingToDo, Message: "nothing is to be done by a person"}
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWatching}
+	var found, todo []string
+	expired, urgent, asking := false, false, ""
 	for _, s := range r {
 		all, found = append(all, s.Condition), append(found, s.Message)
-		expired = expired || s.Reason == v1alpha1.ReasonExpired
 		switch {
-		case s.action.urgent:
-			pressing = append(pressing, s.action)
-		case s.action.reason != "":
-			others = append(others, s.action)
-		case s.Status == metav1.ConditionUnknown:
+		case s.action.reason == "" && s.Status == metav1.ConditionUnknown:
 			asking = cmp.Or(asking, s.Reason)
+		case s.action.reason == "":
+		case len(todo) == 0 || s.action.urgent && !urgent:
+			required.Status, required.Reason = metav1.ConditionTrue, s.action.reason
+			todo = append([]string{s.action.message}, todo...)
+		default:
+			todo = append(todo, s.action.message)
 		}
+		expired, urgent = expired || s.Reason == v1alpha1.ReasonExpired, urgent || s.action.urgent
 	}
-	todo := slices.Concat(pressing, others)
-	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWatching, Message: strings.Join(found, "; ")}
-	required := metav1.Condition{Type: v1alpha1.ConditionActionRequired, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNothingToDo, Message: "nothing is to be done by a person"}
+	ready.Message = strings.Join(found, "; ")
 	if len(todo) > 0 {
-		required.Status, required.Reason, required.Message = metav1.ConditionTrue, todo[0].reason, todo[0].message
-		for _, a := range todo[1:] {
-			required.Message += "; " + a.message
-		}
+		required.Message = strings.Join(todo, "; ")
 		ready.Reason, ready.Message = required.Reason, required.Message
 	}
 	switch {
 	case expired:
 		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonCertificateExpired
-	case len(pressing) > 0:
+	case urgent:
 		ready.Status = metav1.ConditionFalse
 	case asking != "":
 		ready.Status, ready.Reason = metav1.ConditionUnknown, asking
 	}
 	all = append(all, ready, required)
-	if len(pressing) > 0 {
-		return append(all, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
-	}
-	if asking != "" {
-		return append(all, metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
+	for kind, is := range map[string]bool{v1alpha1.ConditionStalled: urgent, v1alpha1.ConditionReconciling: asking != "" && !urgent} {
+		if is {
+			all = append(all, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
+		}
 	}
 	return all
 }
