@@ -70,21 +70,15 @@ const (
 )
 
 type options struct {
-	anypointHosts           []string
+	// Reconciler has the settings that are its own; run adds what it works with.
+	controllers.Reconciler
 	salesforceHosts         []string
 	experienceHub           bool
 	renewer                 string
 	flexctl                 string
 	jobs                    job.Config
-	maxConcurrent           int
-	maxPerMinute            int
-	maxFailedRollouts       int
-	namespaces              []string
 	secrets                 []string
 	selector                string
-	scope                   controllers.Scope
-	observeOnly             bool
-	checkInterval           time.Duration
 	anypointCA              string
 	leaderElect             bool
 	leaderElectionID        string
@@ -117,9 +111,9 @@ func main() {
 func flags(o *options) *pflag.FlagSet {
 	var sets cliflag.NamedFlagSets
 	f := sets.FlagSet("Anypoint Platform")
-	f.StringSliceVar(&o.anypointHosts, "anypoint-hosts", []string{"anypoint.mulesoft.com", "eu1.anypoint.mulesoft.com", "gov.anypoint.mulesoft.com"},
+	f.StringSliceVar(&o.AnypointHosts, "anypoint-hosts", []string{"anypoint.mulesoft.com", "eu1.anypoint.mulesoft.com", "gov.anypoint.mulesoft.com"},
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
-	f.DurationVar(&o.checkInterval, "check-interval", 24*time.Hour, "How often it is checked, beside when something changes, whether Anypoint accepts the credentials, whether a renewal would go through, and what the replicas run with: from 1h, or 0 for never.")
+	f.DurationVar(&o.CheckInterval, "check-interval", 24*time.Hour, "How often it is checked, beside when something changes, whether Anypoint accepts the credentials, whether a renewal would go through, and what the replicas run with: from 1h, or 0 for never.")
 	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked over HTTP.")
 	f.BoolVar(&o.experienceHub, "experience-hub", false, "Watch ExperienceHubConnections, where the cluster has such when the operator starts. It takes rights of its own, without which the operator can't start then, and is not for --secrets.")
 	f.StringSliceVar(&o.salesforceHosts, "salesforce-hosts", []string{"*.my.salesforce.com"},
@@ -142,15 +136,15 @@ func flags(o *options) *pflag.FlagSet {
 	f.StringVar(&o.flexctl, "flexctl", "flexctl", "The flexctl program that renews: a path, or a name on the PATH.")
 
 	f = sets.FlagSet("Scope")
-	f.StringSliceVar(&o.namespaces, "namespaces", nil, "The namespaces to look after, for an operator with rights in these alone. Default: all.")
+	f.StringSliceVar(&o.Scope.Namespaces, "namespaces", nil, "The namespaces to look after, for an operator with rights in these alone. Default: all.")
 	f.StringSliceVar(&o.secrets, "secrets", nil, "The Secrets to look after, as NAMESPACE/NAME, for an operator with rights on these alone: of each gateway its Secret, its credentials and its record, which an administrator makes beforehand. They say which namespaces to look after. Not with --renewer=job, which makes Secrets.")
 	f.StringVar(&o.selector, "selector", "", "The FlexRegistrations and ExperienceHubConnections to look after, by a selector of their labels, so that several operators can share a fleet: shard=a, shard in (a,b), !shard. Their selectors must not overlap. Default: all.")
 
 	f = sets.FlagSet("Controller")
-	f.IntVar(&o.maxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals with their rollouts are under way, at once; the most urgent begin first. Renewals with credentials that are not known to be good run one after another.")
-	f.IntVar(&o.maxPerMinute, "max-renewals-per-minute", 20, "How many renewals begin in a minute, the most urgent first; 0 for any number. Anypoint limits how often it may be asked.")
-	f.IntVar(&o.maxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
-	f.BoolVar(&o.observeOnly, "observe-only", false, "Only watch, and tell in the status what is due and what is wrong: nothing is renewed, published or rolled, and nothing written but the status of FlexRegistrations. Set --leader-elect=false and run one replica.")
+	f.IntVar(&o.MaxConcurrent, "max-concurrent", 8, "How many gateways are worked on, and how many renewals with their rollouts are under way, at once; the most urgent begin first. Renewals with credentials that are not known to be good run one after another.")
+	f.IntVar(&o.MaxRenewalsPerMinute, "max-renewals-per-minute", 20, "How many renewals begin in a minute, the most urgent first; 0 for any number. Anypoint limits how often it may be asked.")
+	f.IntVar(&o.MaxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
+	f.BoolVar(&o.ObserveOnly, "observe-only", false, "Only watch, and tell in the status what is due and what is wrong: nothing is renewed, published or rolled, and nothing written but the status of FlexRegistrations. Set --leader-elect=false and run one replica.")
 	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding a lease, so that one of several replicas does. It is released on stop. On by default in a cluster.")
 	f.StringVar(&o.leaderElectionID, "leader-election-id", "", "The name of the lease. Operators that share a fleet (--selector) have one each, and must name it. Default: flex-registration-operator.")
 	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
@@ -212,7 +206,7 @@ func run(arguments []string) error {
 	grace := renewal.Hold + controllers.OutcomeGrace
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         o.scope.CacheOptions(),
+		Cache:                         o.Scope.CacheOptions(),
 		Client:                        controllers.ClientOptions(),
 		Metrics:                       o.metrics(),
 		HealthProbeBindAddress:        o.probeAddress,
@@ -231,14 +225,12 @@ func run(arguments []string) error {
 		return fmt.Errorf("setting up: %w", err)
 	}
 
-	activity := metrics.NewActivity()
-	reconciler := &controllers.Reconciler{Activity: activity}
-	if o.observeOnly {
+	if o.ObserveOnly {
 		logger.Info("only observing")
 	} else if o.renewer == renewerJob {
-		reconciler.Jobs, err = o.jobRunner(mgr)
+		o.Jobs, err = o.jobRunner(mgr)
 	} else {
-		reconciler.Renewer, err = o.execRenewer()
+		o.Renewer, err = o.execRenewer()
 	}
 	if err != nil {
 		return err
@@ -247,27 +239,21 @@ func run(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("finding this machine's name, for the record: %w", err)
 	}
-	if reconciler.CheckInterval = o.checkInterval; o.checkInterval > 0 {
-		if reconciler.Platform, err = o.platformClient(activity.Requested); err != nil {
+	o.Identity, o.Version, o.Clock = hostname+"_"+uuid.NewString(), version+" "+commit, clock.RealClock{}
+	o.Client, o.Cache, o.APIReader = mgr.GetClient(), mgr.GetCache(), mgr.GetAPIReader()
+	o.Recorder, o.Activity = mgr.GetEventRecorder("flex-registration-operator"), metrics.NewActivity()
+	if o.CheckInterval > 0 {
+		if o.Platform, err = o.platformClient(o.Activity.Requested); err != nil {
 			return err
 		}
 	}
-	reconciler.Client = mgr.GetClient()
-	reconciler.Cache, reconciler.APIReader = mgr.GetCache(), mgr.GetAPIReader()
-	reconciler.Recorder = mgr.GetEventRecorder("flex-registration-operator")
-	reconciler.Clock = clock.RealClock{}
-	reconciler.AnypointHosts = o.anypointHosts
-	reconciler.Identity, reconciler.Version = hostname+"_"+uuid.NewString(), version+" "+commit
-	reconciler.MaxConcurrent, reconciler.MaxRenewalsPerMinute = o.maxConcurrent, o.maxPerMinute
-	reconciler.MaxFailedRollouts, reconciler.ObserveOnly = o.maxFailedRollouts, o.observeOnly
-	reconciler.Scope = o.scope
-	if err := reconciler.SetupWithManager(mgr); err != nil {
+	if err := o.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
-	if err := errors.Join(ctrlmetrics.Registry.Register(metrics.Collector{Cache: mgr.GetCache(), Shard: o.scope.Selector != nil}), ctrlmetrics.Registry.Register(activity)); err != nil {
+	if err := errors.Join(ctrlmetrics.Registry.Register(metrics.Collector{Cache: o.Cache, Shard: o.Scope.Selector != nil}), ctrlmetrics.Registry.Register(o.Activity)); err != nil {
 		return fmt.Errorf("setting up metrics: %w", err)
 	}
-	if err := o.watchConnections(mgr, reconciler.Platform); err != nil {
+	if err := o.watchConnections(mgr); err != nil {
 		return fmt.Errorf("setting up the controller of ExperienceHubConnections: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -291,13 +277,13 @@ func (o *options) check() error {
 	switch {
 	case o.renewer != renewerJob && o.renewer != renewerExec:
 		return fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
-	case o.checkInterval != 0 && o.checkInterval < time.Hour:
-		return fmt.Errorf("--check-interval=%s: write at least 1h, or 0 for never", o.checkInterval)
-	case o.observeOnly && o.leaderElect:
+	case o.CheckInterval != 0 && o.CheckInterval < time.Hour:
+		return fmt.Errorf("--check-interval=%s: write at least 1h, or 0 for never", o.CheckInterval)
+	case o.ObserveOnly && o.leaderElect:
 		return errors.New("--observe-only writes no lease: run one replica, with --leader-elect=false")
 	case o.selector != "" && o.leaderElect && o.leaderElectionID == "":
 		return errors.New("--selector needs --leader-election-id, the name of this operator's own lease: operators with one lease in a namespace work one at a time")
-	case o.renewer == renewerJob && !o.observeOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
+	case o.renewer == renewerJob && !o.ObserveOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
 		return fmt.Errorf("--renewer=job needs --job-image outside of a pod that has its name in %s and %s: the image that the operator itself runs from", podName, podNamespace)
 	}
 	if err := o.readScope(); err != nil {
@@ -311,20 +297,19 @@ func (o *options) check() error {
 
 // readScope reads what is looked at.
 func (o *options) readScope() error {
-	o.scope = controllers.Scope{Namespaces: o.namespaces}
 	if selector, err := labels.Parse(o.selector); err != nil {
 		return fmt.Errorf("--selector=%q is no label selector: %w: write shard=a, shard in (a,b) or !shard, for example", o.selector, err)
 	} else if !selector.Empty() {
-		o.scope.Selector = selector
+		o.Scope.Selector = selector
 	}
 	switch {
 	case len(o.secrets) == 0:
 		return nil
-	case len(o.namespaces) > 0:
+	case len(o.Scope.Namespaces) > 0:
 		return errors.New("--secrets says which namespaces to look after: leave out --namespaces")
 	case o.experienceHub:
 		return errors.New("--experience-hub is not for --secrets: it watches Secrets that no gateway names")
-	case o.renewer == renewerJob && !o.observeOnly:
+	case o.renewer == renewerJob && !o.ObserveOnly:
 		return errors.New("--secrets is for --renewer=exec or --observe-only: renewals in Jobs make Secrets, and need --namespaces")
 	}
 	for _, secret := range o.secrets {
@@ -332,9 +317,9 @@ func (o *options) readScope() error {
 		if namespace == "" || name == "" || strings.Contains(name, "/") {
 			return fmt.Errorf("--secrets: %q: write NAMESPACE/NAME", secret)
 		}
-		o.scope.Secrets = append(o.scope.Secrets, types.NamespacedName{Namespace: namespace, Name: name})
-		if !slices.Contains(o.scope.Namespaces, namespace) {
-			o.scope.Namespaces = append(o.scope.Namespaces, namespace)
+		o.Scope.Secrets = append(o.Scope.Secrets, types.NamespacedName{Namespace: namespace, Name: name})
+		if !slices.Contains(o.Scope.Namespaces, namespace) {
+			o.Scope.Namespaces = append(o.Scope.Namespaces, namespace)
 		}
 	}
 	return nil
@@ -351,7 +336,7 @@ func (o *options) metrics() metricsserver.Options {
 
 // jobRunner renews in Jobs.
 func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
-	o.jobs.Hosts = o.anypointHosts
+	o.jobs.Hosts = o.AnypointHosts
 	var err error
 	if o.jobs.OperatorImage == "" {
 		if o.jobs.OperatorImage, err = ownImage(mgr.GetAPIReader()); err != nil {
@@ -407,7 +392,7 @@ func (o *options) platformClient(observe func(call string, status int)) (*platfo
 	if err != nil {
 		return nil, err
 	}
-	return platform.New(platform.Options{Hosts: o.anypointHosts, CA: ca, UserAgent: userAgent(), Clock: clock.RealClock{}, Observe: observe})
+	return platform.New(platform.Options{Hosts: o.AnypointHosts, CA: ca, UserAgent: userAgent(), Clock: clock.RealClock{}, Observe: observe})
 }
 
 // execRenewer renews in this process's container.
@@ -416,7 +401,7 @@ func (o *options) execRenewer() (anypoint.Renewer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the operator's own program: %w", err)
 	}
-	renewer := &anypoint.Exec{Flexctl: o.flexctl, Hosts: o.anypointHosts, Supervisor: anypoint.Supervisor(executable, superviseCommand)}
+	renewer := &anypoint.Exec{Flexctl: o.flexctl, Hosts: o.AnypointHosts, Supervisor: anypoint.Supervisor(executable, superviseCommand)}
 	return renewer, renewer.Sweep()
 }
 
@@ -446,7 +431,7 @@ func listUnmanaged([]string) error {
 
 // watchConnections adds the controller of ExperienceHubConnections, where the cluster has such when the operator starts: who has
 // no API Experience Hub leaves their CRD away.
-func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) error {
+func (o *options) watchConnections(mgr ctrl.Manager) error {
 	if !o.experienceHub {
 		return nil
 	}
@@ -460,7 +445,7 @@ func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) 
 	}
 	_, err = mgr.GetRESTMapper().RESTMapping(v1alpha1.GroupVersion.WithKind("ExperienceHubConnection").GroupKind(), v1alpha1.GroupVersion.Version)
 	switch {
-	case meta.IsNoMatchError(err) || o.checkInterval == 0:
+	case meta.IsNoMatchError(err) || o.CheckInterval == 0:
 		ctrl.Log.Info("not watching ExperienceHubConnections: the cluster had none when the operator was started, or --check-interval is 0")
 		return nil
 	case err != nil:
@@ -470,7 +455,7 @@ func (o *options) watchConnections(mgr ctrl.Manager, anypoint *platform.Client) 
 		return fmt.Errorf("setting up metrics: %w", err)
 	}
 	return (&controllers.ConnectionReconciler{
-		Client: mgr.GetClient(), Cache: mgr.GetCache(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("flex-registration-operator"),
-		Clock: clock.RealClock{}, Anypoint: anypoint, Salesforce: asked, CheckInterval: o.checkInterval, ObserveOnly: o.observeOnly,
+		Client: o.Client, Cache: o.Cache, APIReader: o.APIReader, Recorder: o.Recorder, Clock: o.Clock,
+		Anypoint: o.Platform, Salesforce: asked, CheckInterval: o.CheckInterval, ObserveOnly: o.ObserveOnly,
 	}).SetupWithManager(mgr)
 }
