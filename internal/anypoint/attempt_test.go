@@ -216,7 +216,7 @@ func FuzzParseTerminationMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		secret = c.pair().password
+		secret = c.pair().secret
 		spelled := spellings(secret)
 		spelling := spelled[int(way)%len(spelled)]
 		messages := []string{before + after, before + spelling + after}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The keys of a credentials Secret.
+// The keys of a credentials Secret. flexctl's flags have the same names.
 const (
 	keyClientID     = "client-id"
 	keyClientSecret = "client-secret"
@@ -22,10 +22,10 @@ type Credentials struct {
 	reveal func() pair
 }
 
-// pair is a connected app's, or a user's; the other's fields are empty.
+// pair is a connected app's, or a user's.
 type pair struct {
-	clientID, clientSecret string
-	username, password     string
+	idKey, secretKey string
+	id, secret       string
 	// hidden are other secrets that a program was given, such as a proxy's password.
 	hidden []string
 }
@@ -40,75 +40,54 @@ func (c Credentials) pair() pair {
 // ParseCredentials reads credentials out of a Secret's data. White space around a value, such as the newline
 // that an editor leaves, is not part of it. Errors name keys, never values.
 func ParseCredentials(data map[string][]byte) (Credentials, error) {
-	value := func(key string) string { return strings.TrimSpace(string(data[key])) }
-	c := pair{
-		clientID: value(keyClientID), clientSecret: value(keyClientSecret),
-		username: value(keyUsername), password: value(keyPassword),
+	var found []pair
+	for _, p := range []pair{{idKey: keyClientID, secretKey: keyClientSecret}, {idKey: keyUsername, secretKey: keyPassword}} {
+		p.id, p.secret = strings.TrimSpace(string(data[p.idKey])), strings.TrimSpace(string(data[p.secretKey]))
+		if p.id != "" || p.secret != "" {
+			found = append(found, p)
+		}
 	}
-	app, user := c.clientID != "" || c.clientSecret != "", c.username != "" || c.password != ""
-	switch {
-	case app && user:
-		return Credentials{}, errors.New("it holds a connected app's credentials and a user's: keep only one pair")
-	case app:
-		if err := complete(c.clientID, keyClientID, c.clientSecret, keyClientSecret); err != nil {
-			return Credentials{}, err
-		}
-	case user:
-		if err := complete(c.username, keyUsername, c.password, keyPassword); err != nil {
-			return Credentials{}, err
-		}
-	default:
+	switch len(found) {
+	case 0:
 		return Credentials{}, fmt.Errorf("it has none of the keys: give it %s and %s of a connected app, or %s and %s of a user",
 			keyClientID, keyClientSecret, keyUsername, keyPassword)
+	case 2:
+		return Credentials{}, errors.New("it holds a connected app's credentials and a user's: keep only one pair")
 	}
-	for key, v := range map[string]string{keyClientID: c.clientID, keyClientSecret: c.clientSecret, keyUsername: c.username, keyPassword: c.password} {
-		if strings.ContainsAny(v, "\x00\r\n") {
-			return Credentials{}, fmt.Errorf("the value of key %s has more than one line, or a NUL", key)
+	p := found[0]
+	for _, each := range []struct{ key, value, other string }{{p.idKey, p.id, p.secretKey}, {p.secretKey, p.secret, p.idKey}} {
+		if each.value == "" {
+			return Credentials{}, fmt.Errorf("key %s is missing or empty, although %s is there", each.key, each.other)
+		}
+		if strings.ContainsAny(each.value, "\x00\r\n") {
+			return Credentials{}, fmt.Errorf("the value of key %s has more than one line, or a NUL", each.key)
 		}
 	}
-	return Credentials{func() pair { return c }}, nil
-}
-
-func complete(first, firstKey, second, secondKey string) error {
-	if first == "" {
-		return fmt.Errorf("key %s is missing or empty, although %s is there", firstKey, secondKey)
-	}
-	if second == "" {
-		return fmt.Errorf("key %s is missing or empty, although %s is there", secondKey, firstKey)
-	}
-	return nil
+	return Credentials{func() pair { return p }}, nil
 }
 
 // Data is what ParseCredentials reads them from. It is for a Secret.
 func (c Credentials) Data() map[string][]byte {
-	p, data := c.pair(), map[string][]byte{}
-	for key, v := range map[string]string{keyClientID: p.clientID, keyClientSecret: p.clientSecret, keyUsername: p.username, keyPassword: p.password} {
-		if v != "" {
-			data[key] = []byte(v)
-		}
+	p := c.pair()
+	if p.id == "" {
+		return map[string][]byte{}
 	}
-	return data
+	return map[string][]byte{p.idKey: []byte(p.id), p.secretKey: []byte(p.secret)}
 }
 
 // flags are what flexctl wants.
 func (c Credentials) flags() []string {
 	p := c.pair()
-	if p.clientID != "" {
-		return []string{"--client-id=" + p.clientID, "--client-secret=" + p.clientSecret}
-	}
-	return []string{"--username=" + p.username, "--password=" + p.password}
+	return []string{"--" + p.idKey + "=" + p.id, "--" + p.secretKey + "=" + p.secret}
 }
 
 // secrets are the values that must not be seen anywhere, and what HTTP's basic authentication makes of them.
 func (c Credentials) secrets() []string {
 	p := c.pair()
-	switch {
-	case p.clientID != "":
-		return append([]string{p.clientID, p.clientSecret, p.clientID + ":" + p.clientSecret}, p.hidden...)
-	case p.username != "":
-		return append([]string{p.username, p.password, p.username + ":" + p.password}, p.hidden...)
+	if p.id == "" {
+		return p.hidden
 	}
-	return p.hidden
+	return append([]string{p.id, p.secret, p.id + ":" + p.secret}, p.hidden...)
 }
 
 // hiding adds the passwords that are in the URLs of an environment's proxies to what must not be seen.

@@ -161,7 +161,7 @@ func FuzzScrub(f *testing.F) {
 		if err != nil {
 			return
 		}
-		secret = c.pair().password
+		secret = c.pair().secret
 		spelled := spellings(secret)
 		spelling := spelled[int(way)%len(spelled)]
 		line := scrub(before+spelling+after, c)
