@@ -3,10 +3,7 @@ package anypoint
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,39 +64,30 @@ func (a Attempt) Data() map[string][]byte {
 }
 
 // readAttempt reads what Data has become in a container.
-func readAttempt(directory string) (Attempt, error) {
-	data := map[string][]byte{}
-	for _, name := range append([]string{registration.DefaultKey, keyClientID, keyClientSecret, keyUsername, keyPassword, keyCABundle}, proxyVariables...) {
-		content, err := os.ReadFile(filepath.Join(directory, name)) //nolint:gosec // The directory is an argument.
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return Attempt{}, fmt.Errorf("reading %s: %s", name, pathless(err))
-		}
-		data[name] = content
+func readAttempt(directory string) (a Attempt, err error) {
+	names := append([]string{registration.DefaultKey, keyClientID, keyClientSecret, keyUsername, keyPassword, keyCABundle}, proxyVariables...)
+	data, err := readFiles(directory, os.ReadFile, names...)
+	if err != nil {
+		return a, err
 	}
-	a := Attempt{Network: Network{Proxy: map[string]string{}, CABundle: data[keyCABundle]}}
-	var err error
-	if a.Registration, err = registration.Parse(data, registration.DefaultKey); err != nil {
-		return Attempt{}, err
-	}
-	if a.Credentials, err = ParseCredentials(data); err != nil {
-		return Attempt{}, err
-	}
+	a.Network = Network{Proxy: map[string]string{}, CABundle: data[keyCABundle]}
 	for _, name := range proxyVariables {
 		if value, set := data[name]; set {
 			a.Network.Proxy[name] = string(value)
 		}
 	}
-	return a, nil
+	if a.Registration, err = registration.Parse(data, registration.DefaultKey); err != nil {
+		return a, err
+	}
+	a.Credentials, err = ParseCredentials(data)
+	return a, err
 }
 
 // environment is what flexctl gets of it, beside what the container's image sets.
 func (a Attempt) environment(directory string) []string {
 	env := os.Environ()
-	for _, name := range slices.Sorted(maps.Keys(a.Network.Proxy)) {
-		env = append(env, name+"="+a.Network.Proxy[name])
+	for name, value := range a.Network.Proxy {
+		env = append(env, name+"="+value)
 	}
 	if len(a.Network.CABundle) > 0 {
 		env = append(env, "SSL_CERT_FILE="+filepath.Join(directory, keyCABundle))
@@ -107,30 +95,26 @@ func (a Attempt) environment(directory string) []string {
 	return env
 }
 
-// outcome is how a container tells an Error, as its termination message.
-type outcome struct {
-	Class      Class  `json:"class"`
-	Detail     string `json:"detail"`
-	Unresolved bool   `json:"unresolved,omitempty"`
-}
-
 // maxDetail bounds, in bytes, what is taken over from a container: a remedy and a line of flexctl's output.
 const maxDetail = 600
 
+// terminationMessage is how a container tells an error.
 func (e *Error) terminationMessage() []byte {
-	encoded, _ := json.Marshal(outcome{e.Class, cut(e.Detail, maxDetail), e.Unresolved})
+	encoded, _ := json.Marshal(Error{e.Class, cut(e.Detail, maxDetail), e.Unresolved})
 	return encoded
 }
 
 // ParseTerminationMessage reads the error that the wrapper left; nil where there is none. flexctl runs beside the
 // wrapper, so whatever is read may be of its making: it is scrubbed again, and what can't be told counts as unresolved.
 func ParseTerminationMessage(message string, credentials Credentials) *Error {
-	var o outcome
-	whole := json.Unmarshal([]byte(message), &o) == nil
-	if !whole || !slices.Contains(classes, o.Class) {
+	e := &Error{}
+	whole := json.Unmarshal([]byte(message), e) == nil
+	if !whole || !slices.Contains(classes, e.Class) {
 		return nil
 	}
-	return &Error{Class: o.Class, Detail: cmp.Or(cut(redact(o.Detail, credentials), maxDetail), "nothing more is known"), Unresolved: o.Unresolved || o.Class == FlexctlFailed}
+	e.Detail = cmp.Or(cut(credentials.Redact(e.Detail), maxDetail), "nothing more is known")
+	e.Unresolved = e.Unresolved || e.Class == FlexctlFailed
+	return e
 }
 
 // classes are those that a container may report.

@@ -30,11 +30,11 @@ const (
 
 // Error is a failed renewal.
 type Error struct {
-	Class Class
+	Class Class `json:"class"`
 	// Detail is one scrubbed line: what happened and what the reader can do.
-	Detail string
+	Detail string `json:"detail"`
 	// Unresolved: the platform may have renewed although no usable answer arrived.
-	Unresolved bool
+	Unresolved bool `json:"unresolved,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Detail }

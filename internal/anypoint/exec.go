@@ -9,12 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
@@ -56,23 +56,18 @@ func (e *Exec) Renew(ctx context.Context, old *registration.Registration, creden
 			"or, where the operator runs flexctl itself, --flexctl to its path", e.Flexctl)}
 	}
 	directory, err := os.MkdirTemp(e.directory(), fmt.Sprintf("%s%d-", directoryPrefix, os.Getpid()))
-	if err != nil {
-		return nil, &Error{Class: FlexctlFailed, Detail: "making a private directory for flexctl: " + pathless(err)}
-	}
 	defer func() { _ = os.RemoveAll(directory) }()
 	input, result := filepath.Join(directory, "old", registration.DefaultKey), filepath.Join(directory, "new")
-	for _, d := range []string{filepath.Dir(input), result} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			return nil, &Error{Class: FlexctlFailed, Detail: "making a private directory for flexctl: " + pathless(err)}
-		}
+	if err == nil {
+		err = errors.Join(os.Mkdir(filepath.Dir(input), 0o700), os.Mkdir(result, 0o700), os.WriteFile(input, old.Marshal(), 0o600))
 	}
-	if err := os.WriteFile(input, old.Marshal(), 0o600); err != nil {
-		return nil, &Error{Class: FlexctlFailed, Detail: "writing the registration for flexctl: " + pathless(err)}
+	if err != nil {
+		return nil, &Error{Class: FlexctlFailed, Detail: "making a private directory with the registration for flexctl: " + pathless(err)}
 	}
 
 	credentials = credentials.hiding(e.environment())
-	arguments := append([]string{"registration", "renew", "--output-directory=" + result}, credentials.flags()...)
-	failure := e.run(ctx, directory, credentials, program, append(arguments, input)...)
+	line := slices.Concat(e.Supervisor, []string{program, "registration", "renew", "--output-directory=" + result}, credentials.flags(), []string{input})
+	failure := e.run(ctx, directory, credentials, line)
 	// A renewed registration can't be had again, so it counts where flexctl failed or hung after writing it too.
 	renewed, invalid := readResult(result)
 	switch {
@@ -84,20 +79,23 @@ func (e *Exec) Renew(ctx context.Context, old *registration.Registration, creden
 	return renewed, nil
 }
 
-// run runs the program and returns nil where it exited with status 0.
-func (e *Exec) run(ctx context.Context, directory string, credentials Credentials, program string, arguments ...string) *Error {
-	line := append(append([]string{}, e.Supervisor...), program)
-	line = append(line, arguments...)
+// run runs a command line and returns nil where it exited with status 0.
+func (e *Exec) run(ctx context.Context, directory string, credentials Credentials, line []string) *Error {
 	command := exec.CommandContext(ctx, line[0], line[1:]...) //nolint:gosec // The program is the administrator's, no shell is involved.
 	command.Dir = directory
 	command.Env = append(e.environment(), "HOME="+directory, "TMPDIR="+directory)
 	output := &boundedBuffer{}
 	command.Stdout, command.Stderr = output, output
-	isolate(command)
+	// A group of its own, so that what it has started ends with it.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endGroup := func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	command.Cancel = endGroup
 	// Children that hold the output open must not hold up the operator.
 	command.WaitDelay = 2 * time.Second
-	err := runWithParentDeath(command)
-	killGroup(command)
+	err := runWithParentDeath(command, syscall.SIGTERM)
+	if command.Process != nil {
+		_ = endGroup()
+	}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
@@ -115,16 +113,9 @@ func (e *Exec) run(ctx context.Context, directory string, credentials Credential
 
 // readResult reads what flexctl wrote. Where it is unusable, the platform may have renewed all the same.
 func readResult(directory string) (*registration.Registration, *Error) {
-	data := map[string][]byte{}
-	for _, name := range []string{registration.DefaultKey, registration.CertificateKey} {
-		content, err := readFile(filepath.Join(directory, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, &Error{Class: ResultInvalid, Unresolved: true, Detail: "reading what flexctl wrote: " + pathless(err)}
-		}
-		data[name] = content
+	data, err := readFiles(directory, readFile, registration.DefaultKey, registration.CertificateKey)
+	if err != nil {
+		return nil, &Error{Class: ResultInvalid, Unresolved: true, Detail: "reading what flexctl wrote: " + err.Error()}
 	}
 	if len(data) == 0 {
 		return nil, &Error{Class: ResultInvalid, Unresolved: true, Detail: "flexctl reported success but wrote no registration"}
@@ -144,6 +135,21 @@ func ReadResult(directory string) ([]byte, error) {
 		err = errors.New("it is too large")
 	}
 	return content, err
+}
+
+// readFiles reads those of some files that a directory has.
+func readFiles(directory string, read func(path string) ([]byte, error), names ...string) (map[string][]byte, error) {
+	data := map[string][]byte{}
+	for _, name := range names {
+		content, err := read(filepath.Join(directory, name))
+		switch {
+		case err == nil:
+			data[name] = content
+		case !errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%s: %s", name, pathless(err))
+		}
+	}
+	return data, nil
 }
 
 // readFile reads a regular file of at most one byte more than a registration may have.
@@ -169,15 +175,14 @@ func (e *Exec) Sweep() error {
 	if err != nil {
 		return fmt.Errorf("looking for directories that an earlier operator left behind: %w", err)
 	}
-	owner := regexp.MustCompile(`^` + directoryPrefix + `(\d+)-`)
 	var errs []error
 	for _, entry := range entries {
-		match := owner.FindStringSubmatch(entry.Name())
-		if match == nil || !entry.IsDir() {
+		var pid int
+		if _, err := fmt.Sscanf(entry.Name(), directoryPrefix+"%d-", &pid); err != nil || !entry.IsDir() {
 			continue
 		}
 		// One with our own process id is an earlier process's too: in a container the id is always the same.
-		if pid, err := strconv.Atoi(match[1]); err == nil && pid != os.Getpid() && alive(pid) {
+		if pid != os.Getpid() && syscall.Kill(pid, 0) != syscall.ESRCH {
 			continue
 		}
 		errs = append(errs, os.RemoveAll(filepath.Join(e.directory(), entry.Name())))
@@ -186,10 +191,15 @@ func (e *Exec) Sweep() error {
 }
 
 func (e *Exec) directory() string {
-	if e.Directory != "" {
+	const memory = "/dev/shm" // where no disk sees the registration's key
+	switch {
+	case e.Directory != "":
 		return e.Directory
+	case unix.Access(memory, unix.W_OK) == nil:
+		return memory
+	default:
+		return os.TempDir()
 	}
-	return memoryDirectory()
 }
 
 // What a program takes to reach the platform. Programs differ in which spelling of the proxy's variables they heed.
@@ -223,13 +233,10 @@ func pathless(err error) string {
 
 // boundedBuffer keeps the first maxOutput bytes, to the end of a line: half a credential would not be recognised.
 type boundedBuffer struct {
-	mu   sync.Mutex
 	text strings.Builder
 }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if room := maxOutput - b.text.Len(); room > 0 {
 		b.text.Write(p[:min(room, len(p))])
 	}
@@ -237,8 +244,6 @@ func (b *boundedBuffer) Write(p []byte) (int, error) {
 }
 
 func (b *boundedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	text := b.text.String()
 	if len(text) == maxOutput {
 		text = text[:strings.LastIndexByte(text, '\n')+1]

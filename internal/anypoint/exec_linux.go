@@ -6,40 +6,15 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
-// isolate gives the command a process group of its own, whose leader is told when this process dies.
-func isolate(command *exec.Cmd) {
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
-}
-
-// runWithParentDeath runs the command on one thread: the kernel sends the parent death signal when the thread
-// that started the child ends, and Go ends threads as it likes.
-func runWithParentDeath(command *exec.Cmd) error {
+// runWithParentDeath runs a command that the kernel sends a signal when this process dies. It does so when the thread ends that
+// started the command, and Go ends threads as it likes: this one is kept.
+func runWithParentDeath(command *exec.Cmd, death syscall.Signal) error {
+	command.SysProcAttr.Pdeathsig = death
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return command.Run()
-}
-
-// killGroup ends what the command left running.
-func killGroup(command *exec.Cmd) {
-	if command.Process != nil {
-		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
-	}
-}
-
-func alive(pid int) bool { return syscall.Kill(pid, 0) != syscall.ESRCH }
-
-// memoryDirectory is where no disk sees the registration's key.
-func memoryDirectory() string {
-	const shm = "/dev/shm"
-	if unix.Access(shm, unix.W_OK) == nil {
-		return shm
-	}
-	return os.TempDir()
 }
 
 // Supervisor is the command line that makes a program of ours supervise another one.
@@ -60,9 +35,9 @@ func Supervise(line []string) int {
 	}
 	command := exec.Command(line[0], line[1:]...) //nolint:gosec // Called by Exec alone.
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{}
 	// Should this supervisor be killed, flexctl goes with it.
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	err := runWithParentDeath(command)
+	err := runWithParentDeath(command, syscall.SIGKILL)
 	if command.ProcessState == nil {
 		_, _ = os.Stderr.WriteString("starting flexctl: " + pathless(err) + "\n")
 		return 127

@@ -38,15 +38,11 @@ var header = regexp.MustCompile(`(?i)\b((?:set-)?cookie|authorization)("?:).*`)
 // scrub makes one line of at most 200 bytes out of a program's output: what follows where flexctl first marks an
 // error, or else its beginning, without credentials, PEM, tokens and control characters.
 func scrub(output string, credentials Credentials) string {
-	output = redact(output, credentials)
+	output = credentials.Redact(output)
 	if _, message, marked := strings.Cut(output, "[flexctl][error]"); marked {
 		output = message
 	}
-	line := strings.TrimSpace(output)
-	if line == "" {
-		return "no output"
-	}
-	return cut(line, maxLine)
+	return cmp.Or(cut(strings.TrimSpace(output), maxLine), "no output")
 }
 
 // Scrub makes one line of at most 200 bytes out of what somebody said, without the credentials, further secrets, PEM, tokens
@@ -57,31 +53,24 @@ func (c Credentials) Scrub(text string, secrets ...string) string {
 
 // Redact is Scrub without a bound.
 func (c Credentials) Redact(text string, secrets ...string) string {
-	p := c.pair()
-	p.hidden = slices.Concat(p.hidden, secrets)
-	return redact(text, Credentials{func() pair { return p }})
+	text = strings.ToValidUTF8(text, "")
+	// Before the lines are joined: a header ends with its line.
+	text = oneLine(header.ReplaceAllString(text, "$1$2 "+redacted))
+	text = redactor(slices.Concat(c.secrets(), secrets)).Replace(text)
+	for _, expression := range confidential {
+		text = expression.ReplaceAllString(text, "${1}"+redacted)
+	}
+	return text
 }
 
 // LastWords makes one line of at most 200 bytes out of the end of what a gateway's container printed, without PEM, tokens
 // and control characters; "" where there is none.
 func LastWords(output string) string {
-	line := redact(output, Credentials{})
+	line := Credentials{}.Redact(output)
 	if len(line) > maxLine {
 		line = "…" + strings.ToValidUTF8(line[len(line)-maxLine+len("…"):], "")
 	}
 	return line
-}
-
-// redact makes one line out of a text, without credentials, PEM, tokens and control characters.
-func redact(text string, credentials Credentials) string {
-	text = strings.ToValidUTF8(text, "")
-	// Before the lines are joined: a header ends with its line.
-	text = oneLine(header.ReplaceAllString(text, "$1$2 "+redacted))
-	text = credentials.redactor().Replace(text)
-	for _, expression := range confidential {
-		text = expression.ReplaceAllString(text, "${1}"+redacted)
-	}
-	return text
 }
 
 // cut shortens a line to a number of bytes.
@@ -99,14 +88,14 @@ func oneLine(s string) string {
 			return -1
 		}
 		return r
-	}, strings.ToValidUTF8(s, ""))
+	}, s)
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// redactor replaces the credentials in what oneLine has made.
-func (c Credentials) redactor() *strings.Replacer {
+// redactor replaces secrets in what oneLine has made.
+func redactor(secrets []string) *strings.Replacer {
 	var spelled []string
-	for _, v := range c.secrets() {
+	for _, v := range secrets {
 		for _, spelling := range spellings(v) {
 			if spelling = oneLine(spelling); spelling != "" {
 				spelled = append(spelled, spelling)
