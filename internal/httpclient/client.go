@@ -20,11 +20,14 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
 )
 
 // Options of a client.
 type Options struct {
+	// Hosts are those that credentials may be sent to, as host or host:port. It is the service's package that checks them.
+	Hosts []string
 	// CA are certificates, in PEM, to trust beside the system's. None by default.
 	CA []byte
 	// UserAgent is what requests carry as such.
@@ -51,9 +54,10 @@ type Client struct {
 	key       func() []byte // of digests: this process's
 	logins    singleflight.Group
 
-	mu       sync.Mutex           // guards what follows
-	sessions map[string]*session  // by Account.Key
-	holds    map[string]time.Time // by base URL and endpoint: until when nothing is asked
+	sessions *cache.Expiring // by Account.Key
+
+	mu    sync.Mutex           // guards what follows
+	holds map[string]time.Time // by base URL and endpoint: until when nothing is asked
 }
 
 // New makes a client. It fails if the CA bundle or the system's certificates can't be read.
@@ -82,7 +86,7 @@ func New(options Options) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		key:      func() []byte { return key },
-		sessions: map[string]*session{},
+		sessions: cache.NewExpiringWithClock(options.Clock),
 		holds:    map[string]time.Time{},
 	}, nil
 }

@@ -37,9 +37,7 @@ func (c *Client) heed(limit string, status int, header http.Header, body []byte)
 	if refused && wait <= 0 {
 		wait = window
 	}
-	if wait <= 0 {
-		return 0
-	}
+	wait = max(wait, 0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if until := now.Add(wait); until.After(c.holds[limit]) {

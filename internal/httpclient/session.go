@@ -29,6 +29,7 @@ type session struct {
 	refusal  *Error
 	since    time.Time
 	until    time.Time
+	over     atomic.Bool // whether it is to be used no more
 	accepted atomic.Bool // whether the service has ever taken the token
 	denied   sync.Map    // the paths, as keys, that refused it with 401 where another would be of no use
 }
@@ -36,40 +37,16 @@ type session struct {
 // Forget drops the account's token, or that it was refused, where that is at least so old, so that the next call asks anew.
 func (a *Account) Forget(age time.Duration) {
 	if s := a.Client.known(a.Key); s != nil && a.Client.Clock.Since(s.since) >= age {
-		a.Client.forget(a.Key, s)
-	}
-}
-
-// forget drops what is known of an account, if it is that.
-func (c *Client) forget(key string, s *session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.sessions[key] == s {
-		delete(c.sessions, key)
+		s.over.Store(true)
 	}
 }
 
 // known is what is known of an account and still holds, or nil.
 func (c *Client) known(key string) *session {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.sessions[key]; s != nil && c.Clock.Now().Before(s.until) {
-		return s
+	if s, found := c.sessions.Get(key); found && !s.(*session).over.Load() {
+		return s.(*session)
 	}
 	return nil
-}
-
-func (c *Client) remember(key string, s *session, lifetime time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.Clock.Now()
-	s.since, s.until = now, now.Add(lifetime)
-	for other, old := range c.sessions {
-		if !now.Before(old.until) {
-			delete(c.sessions, other)
-		}
-	}
-	c.sessions[key] = s
 }
 
 // session gives what has a token. Whoever asks while one is being fetched gets that one.
@@ -96,30 +73,24 @@ func (a *Account) session(ctx context.Context) (*session, error) {
 }
 
 // fetch fetches what has a token unless another has just done so. It is for all that wait, and ends by a deadline of
-// its own.
+// its own. Credentials that are refused are remembered, and so is the token.
 func (a *Account) fetch(ctx context.Context) (*session, error) {
 	if s := a.Client.known(a.Key); s != nil {
 		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.Client.CallTimeout)
 	defer cancel()
-	return a.login(ctx)
-}
-
-// login gets a token. Credentials that are refused are remembered, and so is the token.
-func (a *Account) login(ctx context.Context) (*session, error) {
 	token, lifetime, refused := a.Login(ctx)
 	switch {
 	case refused == nil:
 	case refused.Class == anypoint.CredentialsRejected || refused.Class == anypoint.MFARequired:
-		s := &session{refusal: refused}
-		a.Client.remember(a.Key, s, refusalLifetime)
-		return s, nil
+		lifetime = refusalLifetime
 	default:
 		return nil, refused
 	}
-	s := &session{token: func() string { return token }}
-	a.Client.remember(a.Key, s, lifetime)
+	now := a.Client.Clock.Now()
+	s := &session{token: func() string { return token }, refusal: refused, since: now, until: now.Add(lifetime)}
+	a.Client.sessions.Set(a.Key, s, lifetime)
 	return s, nil
 }
 
@@ -146,6 +117,8 @@ func (a *Account) Token(ctx context.Context, r Request) (token string, lifetime 
 // Ask asks with a token, for which a request is made. One that the service has taken before and now refuses is fetched anew,
 // once. Where a scope is missing each token is refused; that is found out at most once in a token's life.
 func (a *Account) Ask(ctx context.Context, with func(token string) Request) error {
+	ctx, cancel := context.WithTimeout(ctx, a.Client.CallTimeout)
+	defer cancel()
 	for again := false; ; again = true {
 		s, err := a.session(ctx)
 		if err != nil {
@@ -165,6 +138,6 @@ func (a *Account) Ask(ctx context.Context, with func(token string) Request) erro
 			s.denied.Store(r.Path, true)
 			return refused
 		}
-		a.Client.forget(a.Key, s)
+		s.over.Store(true)
 	}
 }

@@ -60,7 +60,7 @@ func TestSessionsAreKeptAsLongAsTheyLastAndNotShown(t *testing.T) {
 	b.clock.Step(time.Hour)
 	b.account.Key = "b"
 	b.Expect(b.ask(false)).To(Succeed())
-	b.Expect(b.account.Client.sessions).To(HaveLen(1), "what has ended is not kept")
+	b.Expect(b.account.Client.sessions.Len()).To(Equal(1), "what has ended is not kept")
 }
 
 // A request that may have taken effect is sent once, whatever the answer, but where the token was refused before.
