@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"time"
-
-	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 const (
-	// service is what errors call it.
-	service = "Anypoint"
 	// pageSize is the largest that the platform takes.
 	pageSize = 100
 	// maxPages bounds a listing: 50,000 gateways or replicas.
@@ -35,7 +29,8 @@ const (
 
 // Environment is where gateways are.
 type Environment struct {
-	OrganizationID, ID string
+	OrganizationID string `json:"organizationId"`
+	ID             string `json:"id"`
 }
 
 // Date is a time as the platform tells it, in UTC. It is zero where the platform tells none, or none that can be read.
@@ -84,8 +79,6 @@ func (r Replica) identity() string { return r.ID }
 
 // Organization tells whose the credentials are. Every error of this and of the other calls is an *Error.
 func (a *Account) Organization(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
-	defer cancel()
 	q := ask("asking whose the credentials are", "me", "/accounts/api/me")
 	var me struct {
 		Client struct {
@@ -109,21 +102,12 @@ func (a *Account) Organization(ctx context.Context) (string, error) {
 
 // Gateways lists the gateways of an environment, tombstones included.
 func (a *Account) Gateways(ctx context.Context, in Environment) ([]Gateway, error) {
-	q, err := in.ask("listing the gateways of the environment", "gateways", "")
-	if err != nil {
-		return nil, err
-	}
-	return list[Gateway](ctx, a, q, url.Values{})
+	return list[Gateway](ctx, a, in.ask("listing the gateways of the environment", "gateways", "standalone", "gateways"), "")
 }
 
 // Gateway tells of one gateway, also of one that was deleted, whose state then is Deleted.
 func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gateway, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
-	defer cancel()
-	q, err := in.ask("asking for the gateway", "gateway", id)
-	if err != nil {
-		return Gateway{}, err
-	}
+	q := in.askGateway("asking for the gateway", "gateway", id, "")
 	var g Gateway
 	if err := a.get(ctx, q, &g); err != nil {
 		return Gateway{}, err
@@ -137,43 +121,17 @@ func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gatew
 // Replicas lists the replicas of a gateway that are in a state, or all if it is "". Each is listed once. While some
 // vanish between two pages, the platform may leave out others that are there all the time; up to 99 make one page.
 func (a *Account) Replicas(ctx context.Context, in Environment, gatewayID string, status Status) ([]Replica, error) {
-	q, err := in.ask("listing the replicas of the gateway", "replicas", gatewayID)
-	if err != nil {
-		return nil, err
-	}
-	q.Path += "/replicas"
-	filter := url.Values{}
-	if status != "" {
-		filter.Set("status", string(status))
-	}
-	return list[Replica](ctx, a, q, filter)
+	return list[Replica](ctx, a, in.askGateway("listing the replicas of the gateway", "replicas", gatewayID, "/replicas"), status)
 }
 
-// An id becomes part of a path, so it must be nothing else.
-var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
-
-// ask makes a question about the environment's gateways or, where an id is given, about one.
-func (in Environment) ask(doing, endpoint, id string) (question, error) {
-	q := ask(doing, endpoint, "")
-	q.environment, q.gateway = in, endpoint != "gateways"
-	switch {
-	case !plainID.MatchString(in.OrganizationID) || !plainID.MatchString(in.ID):
-		return q, q.Fail(EnvironmentNotFound, "the id of the organization or of the environment is not one: correct it")
-	case q.gateway && !plainID.MatchString(id):
-		return q, q.Fail(GatewayNotFound, "the gateway's id is not one: correct the registration's agentId")
-	}
-	q.Path = fmt.Sprintf("/standalone/api/v1/organizations/%s/environments/%s/gateways", in.OrganizationID, in.ID)
-	if q.gateway {
-		q.Path += "/" + id
-	}
-	return q, nil
-}
-
-// list gets all pages. The end is a page that isn't full; one past the end is empty.
-func list[T interface{ identity() string }](ctx context.Context, a *Account, q question, query url.Values) ([]T, error) {
+// list gets all pages of what is in a state, or of all if it is "". The end is a page that isn't full; one past the end is empty.
+func list[T interface{ identity() string }](ctx context.Context, a *Account, q question, status Status) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
 	defer cancel()
-	query.Set("pageSize", strconv.Itoa(pageSize))
+	query := url.Values{"pageSize": {strconv.Itoa(pageSize)}}
+	if status != "" {
+		query.Set("status", string(status))
+	}
 	all, places := []T{}, map[string]int{}
 	for number := range maxPages {
 		query.Set("pageNumber", strconv.Itoa(number))
@@ -211,28 +169,4 @@ func list[T interface{ identity() string }](ctx context.Context, a *Account, q q
 		}
 	}
 	return nil, q.Invalid(fmt.Sprintf("the list has no end within %d pages", maxPages))
-}
-
-// question is a request about gateways. All of them are safe to repeat: they read, or get one more token.
-type question struct {
-	httpclient.Request
-	environment Environment
-	gateway     bool   // whether it is about one gateway
-	scope       string // what is said where the credentials may not ask it
-}
-
-func ask(doing, endpoint, path string) question {
-	return question{Request: httpclient.Request{Service: service, Doing: doing, Endpoint: endpoint, Path: path}, scope: missingScope}
-}
-
-// get asks with a token.
-func (a *Account) get(ctx context.Context, q question, answer any) error {
-	return a.Ask(ctx, func(string) httpclient.Request {
-		r := q.Request
-		if q.environment.ID != "" {
-			r.Header = http.Header{"X-Anypnt-Org-Id": {q.environment.OrganizationID}, "X-Anypnt-Env-Id": {q.environment.ID}}
-		}
-		r.Refused, r.Decode = q.refused, r.JSON(answer)
-		return r
-	})
 }

@@ -6,47 +6,31 @@ import (
 	"slices"
 	"sync"
 
-	"k8s.io/utils/clock"
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
-// Options of a client.
-type Options struct {
-	// Hosts are the control planes that credentials may be sent to, as host or host:port.
-	Hosts []string
-	// CA are certificates, in PEM, to trust beside the system's. None by default.
-	CA []byte
-	// UserAgent is what requests carry as such.
-	UserAgent string
-	// Clock is what lifetimes and waits are reckoned from. The deadlines of requests are the machine's.
-	Clock clock.Clock
-	// Observe, where it is set, is told of each request that was sent: the call, which is one of a few words, and the HTTP
-	// status of the answer, or 0 where there was none.
-	Observe func(call string, status int)
-}
+// Options of a client. Hosts are compared as they stand, port included.
+type Options = httpclient.Options
 
 // Client asks control planes, with the manners of package httpclient.
 type Client struct {
 	*httpclient.Client
 	hosts []string
 
-	mu          sync.Mutex            // guards what follows
-	directories map[string]*directory // by Account.Key and organization
+	mu          sync.Mutex      // held from looking for a directory to keeping it
+	directories *cache.Expiring // by Account.Key and organization
 }
 
 // New makes a client. It fails if the CA bundle or the system's certificates can't be read.
 func New(options Options) (*Client, error) {
-	client, err := httpclient.New(httpclient.Options{CA: options.CA, UserAgent: options.UserAgent, Clock: options.Clock, Observe: options.Observe})
+	client, err := httpclient.New(options)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Client: client, directories: map[string]*directory{}}
-	for _, host := range options.Hosts {
-		c.hosts = append(c.hosts, httpclient.Canonical(host))
-	}
-	return c, nil
+	return &Client{Client: client, hosts: options.Hosts, directories: cache.NewExpiringWithClock(options.Clock)}, nil
 }
 
 // Account is a pair of credentials at one control plane.
@@ -65,7 +49,7 @@ func (c *Client) Account(baseURL string, credentials anypoint.Credentials) (*Acc
 	if host == "" {
 		return nil, &Error{Class: anypoint.HostNotAllowed, Message: "the base URL of Anypoint is not https://HOST or https://HOST:PORT: correct the registration"}
 	}
-	if !slices.Contains(c.hosts, host) {
+	if !slices.ContainsFunc(c.hosts, func(allowed string) bool { return httpclient.Canonical(allowed) == host }) {
 		return nil, &Error{Class: anypoint.HostNotAllowed, Message: "the host " + host +
 			" is not an allowed control plane: correct the registration, or have the operator's administrator allow the host"}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 	"time"
 
@@ -24,15 +23,10 @@ const (
 
 // directory is where the gateways of an organization are.
 type directory struct {
-	asked        time.Time  // for the last time; guarded by Client.mu
-	mu           sync.Mutex // held while it is being listed, so that who asks meanwhile gets that
-	listed       time.Time
-	organization string
-	environments map[string]string // by gateway
-	// unlisted says why an environment could not be looked into, nil where all were.
-	unlisted error
-	// failure is why nothing could be listed.
-	failure error
+	mu       sync.Mutex // held while it is being listed, so that who asks meanwhile gets that
+	listed   time.Time
+	gateways map[string]Environment // by id
+	missing  error                  // why another isn't there
 }
 
 // Find tells in which environment of an organization a gateway is; "" stands for the credentials' own organization. It
@@ -42,89 +36,72 @@ func (a *Account) Find(ctx context.Context, organization, gatewayID string) (Env
 	d := a.directory(organization)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	id, found := d.environments[gatewayID]
+	in, found := d.gateways[gatewayID]
 	if age := a.client.Clock.Since(d.listed); age >= directoryLifetime || !found && age >= missLifetime {
 		d.listed = a.client.Clock.Now()
-		d.failure = a.fill(ctx, organization, d)
-		id, found = d.environments[gatewayID]
+		d.missing = a.fill(ctx, organization, d)
+		in, found = d.gateways[gatewayID]
 	}
-	switch {
-	case found:
-		return Environment{OrganizationID: d.organization, ID: id}, nil
-	case d.failure != nil:
-		return Environment{}, d.failure
-	case d.unlisted != nil:
-		return Environment{}, d.unlisted
+	if !found {
+		return Environment{}, d.missing
 	}
-	return Environment{}, &Error{Class: GatewayNotFound, Message: fmt.Sprintf("none of the environments of organization %s has the gateway: "+
-		"name the business group and the environment that it is in, or register it anew", d.organization)}
+	return in, nil
 }
 
-// directory is the one for an organization that these credentials are for.
+// directory is the one for an organization that these credentials are for. It is kept as long as it is asked for.
 func (a *Account) directory(organization string) *directory {
 	a.client.mu.Lock()
 	defer a.client.mu.Unlock()
 	key := a.Key + " " + organization
-	now := a.client.Clock.Now()
-	for other, d := range a.client.directories {
-		if now.Sub(d.asked) >= directoryLifetime {
-			delete(a.client.directories, other)
-		}
+	d, known := a.client.directories.Get(key)
+	if !known {
+		d = &directory{}
 	}
-	if a.client.directories[key] == nil {
-		a.client.directories[key] = &directory{}
-	}
-	a.client.directories[key].asked = now
-	return a.client.directories[key]
+	a.client.directories.Set(key, d, directoryLifetime)
+	return d.(*directory)
 }
 
-// fill lists what is in a directory. An environment that may not be read hides what is in it, and nothing else.
-func (a *Account) fill(ctx context.Context, organization string, d *directory) error {
+// fill lists what is in a directory, and tells why another gateway isn't there. An environment that may not be read hides what
+// is in it, and nothing else.
+func (a *Account) fill(ctx context.Context, organization string, d *directory) (missing error) {
+	var err error
 	if organization == "" {
-		var err error
 		if organization, err = a.Organization(ctx); err != nil {
 			return err
 		}
 	}
-	environments, err := a.Environments(ctx, organization)
+	environments, err := a.environments(ctx, organization)
 	if err != nil {
 		return err
 	}
-	found, unlisted := map[string]string{}, error(nil)
+	found := map[string]Environment{}
 	for _, in := range environments {
 		gateways, err := a.Gateways(ctx, in)
-		failed := &Error{}
-		if errors.As(err, &failed) && (failed.Class == anypoint.MissingScope || failed.Class == EnvironmentNotFound) {
-			unlisted = cmp.Or(unlisted, err)
-			continue
-		}
-		if err != nil {
+		if failed := (&Error{}); errors.As(err, &failed) && (failed.Class == anypoint.MissingScope || failed.Class == EnvironmentNotFound) {
+			missing = cmp.Or(missing, err)
+		} else if err != nil {
 			return err
 		}
 		for _, g := range gateways {
-			found[g.ID] = in.ID
+			found[g.ID] = in
 		}
 	}
-	d.organization, d.environments, d.unlisted = organization, found, unlisted
-	return nil
+	d.gateways = found
+	return cmp.Or(missing, error(&Error{Class: GatewayNotFound, Message: fmt.Sprintf("none of the environments of organization %s has the gateway: "+
+		"name the business group and the environment that it is in, or register it anew", organization)}))
 }
 
-// Environments lists the environments of an organization.
+// environments lists the environments of an organization.
 //
 // The call is published in MuleSoft's Access Management API.
-func (a *Account) Environments(ctx context.Context, organization string) ([]Environment, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
-	defer cancel()
-	q := ask("listing the environments of the organization", "environments", "")
+func (a *Account) environments(ctx context.Context, organization string) ([]Environment, error) {
 	if !plainID.MatchString(organization) {
-		return nil, q.Fail(EnvironmentNotFound, "the id of the organization is not one: correct it")
+		return nil, &Error{Class: EnvironmentNotFound, Message: "the id of the organization is not one: correct it"}
 	}
-	q.Path = "/accounts/api/organizations/" + url.PathEscape(organization) + "/environments"
-	q.environment.OrganizationID = organization
+	q := ask("listing the environments of the organization", "environments", "/accounts/api/organizations/"+organization+"/environments")
+	q.environment = true
 	var answer struct {
-		Data []struct {
-			ID string `json:"id"`
-		} `json:"data"`
+		Data []Environment `json:"data"`
 	}
 	if err := a.get(ctx, q, &answer); err != nil {
 		return nil, err
@@ -132,9 +109,8 @@ func (a *Account) Environments(ctx context.Context, organization string) ([]Envi
 	if answer.Data == nil || len(answer.Data) > maxEnvironments {
 		return nil, q.Invalid(fmt.Sprintf("it lists no environments, or more than %d", maxEnvironments))
 	}
-	all := make([]Environment, 0, len(answer.Data))
-	for _, e := range answer.Data {
-		all = append(all, Environment{OrganizationID: organization, ID: e.ID})
+	for i := range answer.Data {
+		answer.Data[i].OrganizationID = organization // whatever the platform says
 	}
-	return all, nil
+	return answer.Data, nil
 }

@@ -2,14 +2,9 @@ package platform
 
 import (
 	"context"
-	"fmt"
+	"slices"
 	"time"
-
-	"github.com/flexops/flex-registration-operator/internal/anypoint"
 )
-
-// SecretGroupNotFound: Secrets Manager has no such secret group, or does not show it.
-const SecretGroupNotFound anypoint.Class = "SecretGroupNotFound"
 
 // SecretKind is what a secret group has.
 type SecretKind string
@@ -30,15 +25,13 @@ type secret struct {
 }
 
 // expiry is a time, or a day, at whose beginning it then is: how Secrets Manager writes it is not published.
-type expiry struct{ time.Time }
+type expiry struct{ Date }
 
-func (e *expiry) UnmarshalJSON(text []byte) error {
-	var d Date
-	_ = d.UnmarshalJSON(text) // never fails
-	if day, err := time.Parse(`"`+time.DateOnly+`"`, string(text)); err == nil {
-		d.Time = day
+// UnmarshalJSON never fails.
+func (e *expiry) UnmarshalJSON(text []byte) (err error) {
+	if e.Time, err = time.Parse(`"`+time.DateOnly+`"`, string(text)); err != nil {
+		return e.Date.UnmarshalJSON(text)
 	}
-	e.Time = d.Time
 	return nil
 }
 
@@ -47,29 +40,20 @@ func (e *expiry) UnmarshalJSON(text []byte) error {
 func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind SecretKind, name string) (notAfter time.Time, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
 	defer cancel()
-	if !plainID.MatchString(in.OrganizationID) || !plainID.MatchString(in.ID) {
-		return notAfter, false, ask("", "", "").Fail(EnvironmentNotFound, "the id of the organization or of the environment is not one: correct it")
-	}
-	path := fmt.Sprintf("/secrets-manager/api/v1/organizations/%s/environments/%s/secretGroups", in.OrganizationID, in.ID)
 	var groups, secrets []secret
-	q, err := a.secrets(ctx, in, "listing the secret groups of the environment", path, &groups)
-	if err != nil {
+	q := in.askSecrets("listing the secret groups of the environment", "")
+	if err = a.get(ctx, q, &groups); err != nil {
 		return notAfter, false, err
 	}
-	id := ""
-	for _, g := range groups {
-		if g.Name == group {
-			id = g.Meta.ID
-		}
-	}
+	i := slices.IndexFunc(groups, func(g secret) bool { return g.Name == group })
 	switch {
-	case id == "":
+	case i < 0:
 		return notAfter, false, q.Fail(SecretGroupNotFound, "Secrets Manager shows no secret group of that name in this organization and environment: check the name and the ids, and that the credentials may read it")
-	case !plainID.MatchString(id):
+	case !plainID.MatchString(groups[i].Meta.ID):
 		return notAfter, false, q.Invalid("the secret group's id is not one")
 	}
-	path += "/" + id + "/" + string(kind)
-	if _, err = a.secrets(ctx, in, "listing what is in the secret group", path, &secrets); err != nil {
+	inGroup := "/" + groups[i].Meta.ID + "/" + string(kind)
+	if err = a.get(ctx, in.askSecrets("listing what is in the secret group", inGroup), &secrets); err != nil {
 		return notAfter, false, err
 	}
 	for _, s := range secrets {
@@ -78,7 +62,7 @@ func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind
 		}
 		// A list may leave out what it tells of a single one.
 		if s.ExpirationDate.IsZero() && plainID.MatchString(s.Meta.ID) {
-			if _, err = a.secrets(ctx, in, "asking for the certificate's expiry", path+"/"+s.Meta.ID, &s); err != nil {
+			if err = a.get(ctx, in.askSecrets("asking for the certificate's expiry", inGroup+"/"+s.Meta.ID), &s); err != nil {
 				return notAfter, false, err
 			}
 		}
@@ -89,9 +73,8 @@ func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind
 	return notAfter, found, nil
 }
 
-func (a *Account) secrets(ctx context.Context, in Environment, doing, path string, answer any) (question, error) {
-	q := ask(doing, "secrets", path)
-	q.environment = in
-	q.scope = "the credentials may not do this: let the connected app, or the user, read secret groups in Secrets Manager in this organization and environment, and check their ids"
-	return q, a.get(ctx, q, answer)
+func (in Environment) askSecrets(doing, inGroups string) question {
+	q := in.ask(doing, "secrets", "secrets-manager", "secretGroups"+inGroups)
+	q.scopes = secretScopes
+	return q
 }
