@@ -130,9 +130,26 @@ func readResult(directory string) (*registration.Registration, *Error) {
 // ReadResult reads what a renewal has left in a directory, as it stands: a regular file that is no larger than a
 // registration may be.
 func ReadResult(directory string) ([]byte, error) {
-	content, err := readFile(filepath.Join(directory, registration.DefaultKey))
+	return readFile(filepath.Join(directory, registration.DefaultKey))
+}
+
+// readFile reads a regular file that is no larger than a registration may be.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
+	f, err := os.Open(path) //nolint:gosec // The path is in our own private directory.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	content, err := io.ReadAll(io.LimitReader(f, registration.MaxSize+1))
 	if err == nil && len(content) > registration.MaxSize {
-		err = errors.New("it is too large")
+		err = fmt.Errorf("it has more than the %d bytes that a registration may have", registration.MaxSize)
 	}
 	return content, err
 }
@@ -150,23 +167,6 @@ func readFiles(directory string, read func(path string) ([]byte, error), names .
 		}
 	}
 	return data, nil
-}
-
-// readFile reads a regular file of at most one byte more than a registration may have.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
-	}
-	f, err := os.Open(path) //nolint:gosec // The path is in our own private directory.
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, registration.MaxSize+1))
 }
 
 // Sweep removes private directories that processes which no longer run have left behind.
