@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -90,14 +91,20 @@ func (c Credentials) secrets() []string {
 	return append([]string{p.id, p.secret, p.id + ":" + p.secret}, p.hidden...)
 }
 
-// hiding adds the passwords that are in the URLs of an environment's proxies to what must not be seen.
+// userInfo finds the user and the password of a proxy, whose URL may lack the scheme and need not be a valid one.
+var userInfo = regexp.MustCompile(`^(?:[a-z0-9]+://)?(.+)@`)
+
+// hiding adds the passwords of an environment's proxies to what must not be seen.
 func (c Credentials) hiding(environment []string) Credentials {
 	p := c.pair()
 	for _, variable := range environment {
 		name, value, _ := strings.Cut(variable, "=")
-		if u, err := url.Parse(value); err == nil && u.User != nil && slices.Contains(proxyVariables, name) {
-			if password, set := u.User.Password(); set {
-				p.hidden = append(p.hidden, password, u.User.Username()+":"+password)
+		if found := userInfo.FindStringSubmatch(value); found != nil && slices.Contains(proxyVariables, name) {
+			decoded, _ := url.PathUnescape(found[1])
+			for _, info := range []string{found[1], decoded} {
+				if _, password, set := strings.Cut(info, ":"); set {
+					p.hidden = append(p.hidden, password, info)
+				}
 			}
 		}
 	}

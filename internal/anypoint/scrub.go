@@ -29,7 +29,7 @@ var confidential = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)(\b(?:bearer|basic) )[^ "',;]+`),
 	regexp.MustCompile(`(?i)((?:access|refresh|id)_?token["'\\]* ?[:=] ?["'\\]*)[^ "',;&}\\]+`),
 	// The user info of a URL, such as a proxy's.
-	regexp.MustCompile(`(://)[^/ ]+@`),
+	regexp.MustCompile(`(://)[^ "]+@`),
 }
 
 // header finds the lines of an HTTP message that carry tokens.

@@ -109,6 +109,7 @@ func TestScrub(t *testing.T) {
 		"a token in a query": {"GET /x?access_token=abc123&y=1", "GET /x?access_token=[redacted]&y=1"},
 		"with an @ in it":    {`invalid proxy address "http://me:p@ss@proxy:3128"`, `invalid proxy address "http://[redacted]proxy:3128"`},
 		"a proxy's password": {`invalid proxy address "http://me:hunter2@proxy:3128"`, `invalid proxy address "http://[redacted]proxy:3128"`},
+		"one with a slash":   {`invalid proxy address "http://me:hunt/er2@proxy:3128", to reach https://a/b`, `invalid proxy address "http://[redacted]proxy:3128", to reach https://a/b`},
 		"long":               {strings.Repeat("word ", 100), strings.Repeat("word ", 39) + "wo…"},
 		"long, other script": {strings.Repeat("失敗 ", 100), strings.Repeat("失敗 ", 28) + "…"},
 	} {
@@ -201,4 +202,18 @@ func TestScrubHidesTheProxysPassword(t *testing.T) {
 	g := NewWithT(t)
 	c := Credentials{}.hiding([]string{"PATH=/bin", "HTTPS_PROXY=http://me:hunter22@proxy:3128", "https_proxy=http://proxy:3128", "NO_PROXY=x", "HOME=http://a:b@c"})
 	g.Expect(scrub("[flexctl][error] proxy refused me:hunter22, that is hunter22", c)).To(Equal("proxy refused [redacted], that is [redacted]"))
+}
+
+// Programs take also what is no URL, and then quote it.
+func TestScrubHidesThePasswordOfAProxyThatIsNoURL(t *testing.T) {
+	for proxy, told := range map[string]string{
+		"me:hunter22@proxy:3128":                "me:hunter22",
+		"http://me:hunt/er 22@proxy:3128":       "hunt/er 22",
+		"http://me:hunter%zz@proxy:3128":        "hunter%zz",
+		"http://me:hunter%2022@proxy:3128":      "hunter 22",
+		"http://me%40here:hunter22@proxy:3128/": "me@here:hunter22",
+	} {
+		c := Credentials{}.hiding([]string{"HTTPS_PROXY=" + proxy})
+		NewWithT(t).Expect(scrub("it said "+told, c)).To(Equal("it said [redacted]"), proxy)
+	}
 }
