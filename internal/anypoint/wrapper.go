@@ -62,20 +62,16 @@ func (w *Wrapper) renew(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := create(filepath.Join(w.Result, registration.DefaultKey), renewed.Marshal()); err != nil {
+	// A new file: to open what flexctl may have put in its place could take for ever.
+	result, err := os.OpenFile(filepath.Join(w.Result, registration.DefaultKey), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		_, err = result.Write(renewed.Marshal())
+		err = errors.Join(err, result.Close())
+	}
+	if err != nil {
 		return &Error{Class: ResultInvalid, Unresolved: true, Detail: "keeping what flexctl wrote: " + pathless(err)}
 	}
 	return nil
-}
-
-// create writes a new file. What flexctl may have put in its place is left alone: opening that could take for ever.
-func create(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // The directory is an argument.
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return errors.Join(err, f.Close())
 }
 
 // Install copies a program to a path, for a container whose image does not have it.

@@ -4,12 +4,18 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 const (
+	// service is what errors call it.
+	service = "Anypoint"
 	// pageSize is the largest that the platform takes.
 	pageSize = 100
 	// maxPages bounds a listing: 50,000 gateways or replicas.
@@ -169,4 +175,49 @@ func list[T interface{ identity() string }](ctx context.Context, a *Account, q q
 		}
 	}
 	return nil, q.Invalid(fmt.Sprintf("the list has no end within %d pages", maxPages))
+}
+
+// question is a request with a token. All of them only read, and are safe to repeat.
+type question struct {
+	httpclient.Request
+	environment, gateway bool   // whether it is about one, which the platform may not have
+	scopes               string // what is said where the credentials may not ask it
+	wrong                *Error // why it can't be asked
+}
+
+func ask(doing, endpoint, path string) question {
+	return question{Request: httpclient.Request{Service: service, Doing: doing, Endpoint: endpoint, Path: path}, scopes: gatewayScopes}
+}
+
+// An id becomes part of a path, so it must be nothing else.
+var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
+
+// ask makes a question about what an API has of the environment.
+func (in Environment) ask(doing, endpoint, api, resource string) question {
+	q := ask(doing, endpoint, fmt.Sprintf("/%s/api/v1/organizations/%s/environments/%s/%s", api, in.OrganizationID, in.ID, resource))
+	q.environment = true
+	q.Header = http.Header{"X-Anypnt-Org-Id": {in.OrganizationID}, "X-Anypnt-Env-Id": {in.ID}}
+	if !plainID.MatchString(in.OrganizationID) || !plainID.MatchString(in.ID) {
+		q.wrong = &Error{Class: EnvironmentNotFound, Message: "the id of the organization or of the environment is not one: correct it"}
+	}
+	return q
+}
+
+// askGateway makes a question about one gateway of the environment, or what belongs to it.
+func (in Environment) askGateway(doing, endpoint, id, belonging string) question {
+	q := in.ask(doing, endpoint, "standalone", "gateways/"+id+belonging)
+	q.gateway = true
+	if q.wrong == nil && !plainID.MatchString(id) {
+		q.wrong = &Error{Class: GatewayNotFound, Message: "the gateway's id is not one: correct the registration's agentId"}
+	}
+	return q
+}
+
+// get asks.
+func (a *Account) get(ctx context.Context, q question, answer any) error {
+	if q.wrong != nil {
+		return q.wrong
+	}
+	q.Refused, q.Decode = q.refused, q.JSON(answer)
+	return a.Ask(ctx, func(string) httpclient.Request { return q.Request })
 }
