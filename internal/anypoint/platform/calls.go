@@ -35,7 +35,7 @@ const (
 
 // Environment is where gateways are.
 type Environment struct {
-	OrganizationID string `json:"organizationId"`
+	OrganizationID string `json:"-"` // it is asked by it
 	ID             string `json:"id"`
 }
 

@@ -110,7 +110,7 @@ func (a *Account) environments(ctx context.Context, organization string) ([]Envi
 		return nil, q.Invalid(fmt.Sprintf("it lists no environments, or more than %d", maxEnvironments))
 	}
 	for i := range answer.Data {
-		answer.Data[i].OrganizationID = organization // whatever the platform says
+		answer.Data[i].OrganizationID = organization
 	}
 	return answer.Data, nil
 }
