@@ -30,6 +30,8 @@ var confidential = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)((?:access|refresh|id)_?token["'\\]* ?[:=] ?["'\\]*)[^ "',;&}\\]+`),
 	// The user info of a URL, such as a proxy's.
 	regexp.MustCompile(`(://)[^ "]+@`),
+	// The same where it is no URL, in the words in which Go complains of it.
+	regexp.MustCompile(`("[^":/@ ]*:)[^"]+@`),
 }
 
 // header finds the lines of an HTTP message that carry tokens.
