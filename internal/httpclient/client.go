@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
-	"k8s.io/apimachinery/pkg/util/cache" //nolint:depguard // It is no cluster: what the rule means is k8s.io/api/.
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
 )
 

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/utils/clock"
-
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
@@ -26,15 +24,8 @@ const (
 	ChangeRefused anypoint.Class = "ChangeRefused"
 )
 
-// Options of a client.
-type Options struct {
-	// Hosts are those that credentials may be sent to: host, host:port, or *.DOMAIN for every host below a domain.
-	Hosts []string
-	// The others are those of httpclient.Options.
-	CA        []byte
-	UserAgent string
-	Clock     clock.Clock
-}
+// Options of a client. Its hosts may also be *.DOMAIN, for every host below a domain.
+type Options = httpclient.Options
 
 // Client asks Salesforce, with the manners of package httpclient.
 type Client struct {
@@ -46,7 +37,7 @@ var hostPattern = regexp.MustCompile(`^(\*(\.[a-z0-9-]+){2,}|[a-z0-9][-.a-z0-9]*
 
 // New makes a client. It fails if a host is none, or if certificates can't be read.
 func New(o Options) (*Client, error) {
-	client, err := httpclient.New(httpclient.Options{CA: o.CA, UserAgent: o.UserAgent, Clock: o.Clock})
+	client, err := httpclient.New(o)
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +150,6 @@ func (t *Time) UnmarshalJSON(text []byte) error {
 
 // Certificates lists all certificates of the organization, or fails.
 func (a *Account) Certificates(ctx context.Context) ([]Certificate, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.Client.CallTimeout)
-	defer cancel()
 	var page struct {
 		Done    bool          `json:"done"`
 		Records []Certificate `json:"records"`

@@ -70,8 +70,6 @@ type (
 )
 
 func (a *Account) change(ctx context.Context, doing string, call any) error {
-	ctx, cancel := context.WithTimeout(ctx, a.Client.CallTimeout)
-	defer cancel()
 	return a.Ask(ctx, func(token string) httpclient.Request {
 		var e envelope
 		e.Header.Session.ID, e.Body.Call = token, call

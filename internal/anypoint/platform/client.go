@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/util/cache" //nolint:depguard // It is no cluster: what the rule means is k8s.io/api/.
+	"k8s.io/apimachinery/pkg/util/cache"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/httpclient"
