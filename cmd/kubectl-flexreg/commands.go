@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -61,7 +60,7 @@ func (p *plugin) approveCommand() *cobra.Command {
 			return p.perform(cmd.Context(), &f, &selection{}, names, edit{
 				done: "approved", field: annotation(v1alpha1.AnnotationApprove),
 				value: func(_ context.Context, _ client.Client, r *resource) (any, error) {
-					present := certificateOf(r).SerialNumber
+					present := r.serial()
 					switch {
 					case r.Spec.Renewal.Policy != v1alpha1.RenewalManual:
 						return nil, errors.New("nothing needs approval: spec.renewal.policy is not Manual")
@@ -72,7 +71,7 @@ func (p *plugin) approveCommand() *cobra.Command {
 					}
 					return present, nil
 				},
-				reached: func(r *resource, value any) bool { return certificateOf(r).SerialNumber != value && settled(r) },
+				reached: func(r *resource, value any) bool { return r.serial() != value && settled(r) },
 			})
 		},
 	}
@@ -164,7 +163,7 @@ func (p *plugin) pinCommand() *cobra.Command {
 				}
 				e.done, e.value = "pinned to "+serial, constant(serial)
 				e.reached = func(r *resource, _ any) bool {
-					return r.Status.ObservedGeneration >= r.Generation && certificateOf(r).SerialNumber == serial && r.condition(v1alpha1.ConditionRolledOut).Status == metav1.ConditionTrue
+					return r.observed() && r.serial() == serial && r.is(v1alpha1.ConditionRolledOut)
 				}
 			}
 			return p.perform(cmd.Context(), &f, &selection{}, args[:1], e)
@@ -183,7 +182,7 @@ func (p *plugin) suspendCommand() *cobra.Command {
 			"An ExperienceHubConnection, by aehconn/NAME: nothing is changed in Salesforce.",
 		Example: "  kubectl flexreg suspend ingress -n gateway\n  kubectl flexreg suspend --all -A",
 	}, true, func() edit {
-		return edit{done: "suspended", field: []string{"spec", "suspend"}, value: constant(true), reached: func(r *resource, _ any) bool { return r.Status.ObservedGeneration >= r.Generation }}
+		return edit{done: "suspended", field: []string{"spec", "suspend"}, value: constant(true), reached: func(r *resource, _ any) bool { return r.observed() }}
 	})
 }
 

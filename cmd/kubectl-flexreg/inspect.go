@@ -83,7 +83,7 @@ func (p *plugin) secret(ctx context.Context, name string) (data map[string][]byt
 	}
 	r := named[0]
 	ref := r.Status.SecretRef
-	if ref == nil || r.Status.ObservedGeneration < r.Generation {
+	if ref == nil || !r.observed() {
 		g, finding, err := gateway.Discover(ctx, c, &r.FlexRegistration)
 		if err != nil {
 			return nil, "", "", fmt.Errorf("%s: %w", r, err)
@@ -168,7 +168,7 @@ func (p *plugin) describe(r *registration.Registration) error {
 		}
 		rows = append(rows, []string{label, fmt.Sprintf("%s, issued by %s, expires %s%s", c.Subject, c.Issuer, v.at(c.NotAfter), what)})
 	}
-	return v.rows(rows)
+	return v.tables(rows)
 }
 
 // certificates are those of the chain.

@@ -103,7 +103,7 @@ func (r *resource) String() string { return r.kind().Kind + " " + r.Namespace + 
 
 // argument names it on a command line.
 func (r *resource) argument() string {
-	return map[bool]string{true: shortName + "/"}[r.connection != nil] + r.Name
+	return when(r.connection != nil, shortName+"/") + r.Name
 }
 
 // parse takes an argument apart, also one that `kubectl get -o name` has written.
@@ -126,6 +126,15 @@ func (r *resource) condition(kind string) metav1.Condition {
 }
 
 func (r *resource) ready() metav1.Condition { return r.condition(v1alpha1.ConditionReady) }
+
+// serial is the serial number of the present certificate, "" where none is known.
+func (r *resource) serial() string { return valueOf(r.Status.Certificate).SerialNumber }
+
+// is says that a condition is True.
+func (r *resource) is(kind string) bool { return meta.IsStatusConditionTrue(r.Status.Conditions, kind) }
+
+// observed says that the status speaks of the present spec.
+func (r *resource) observed() bool { return r.Status.ObservedGeneration >= r.Generation }
 
 func empty(kind schema.GroupVersionKind) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}

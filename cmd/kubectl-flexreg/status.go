@@ -114,7 +114,7 @@ func printAs(format *genericclioptions.PrintFlags, all []*resource, single bool,
 func verdict(all []*resource, now time.Time) error {
 	var not []string
 	for _, r := range all {
-		if r.ready().Status != metav1.ConditionTrue || expired(r, now) {
+		if !r.is(v1alpha1.ConditionReady) || expired(r, now) {
 			not = append(not, strings.TrimPrefix(r.String(), flexRegistration.Kind+" "))
 		}
 	}
@@ -139,7 +139,7 @@ func attention(r *resource, now time.Time) int {
 		return strings.HasSuffix(c.Type, v1alpha1.ConditionCertificateValid) && c.Status == metav1.ConditionFalse
 	}):
 		return 0
-	case ready == metav1.ConditionFalse && r.condition(v1alpha1.ConditionStalled).Status == metav1.ConditionTrue:
+	case ready == metav1.ConditionFalse && r.is(v1alpha1.ConditionStalled):
 		return 1
 	case ready == metav1.ConditionFalse:
 		return 2
@@ -149,7 +149,7 @@ func attention(r *resource, now time.Time) int {
 		return (c.Type == v1alpha1.ConditionActionRequired) != (c.Status == metav1.ConditionFalse) // That one is well where it is False.
 	}):
 		return 4
-	case r.condition(v1alpha1.ConditionReconciling).Status == metav1.ConditionTrue:
+	case r.is(v1alpha1.ConditionReconciling):
 		return 5
 	}
 	return 6

@@ -29,16 +29,24 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }), " ")
 }
 
-// rows writes cells in columns.
-func (v view) rows(rows [][]string) error {
-	columns := printers.GetNewTabWriter(v.w)
-	for _, row := range rows {
-		for i := range row {
-			row[i] = v.paint(oneLine(row[i]))
+// tables writes tables, the first row of each with its headings, one below the other, and leaves those out that have nothing else.
+func (v view) tables(tables ...[][]string) error {
+	for i, rows := range slices.DeleteFunc(tables, func(rows [][]string) bool { return len(rows) < 2 }) {
+		if i > 0 {
+			fmt.Fprintln(v.w)
 		}
-		fmt.Fprintln(columns, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+		columns := printers.GetNewTabWriter(v.w)
+		for _, row := range rows {
+			for i := range row {
+				row[i] = v.paint(oneLine(row[i]))
+			}
+			fmt.Fprintln(columns, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+		}
+		if err := columns.Flush(); err != nil {
+			return err
+		}
 	}
-	return columns.Flush()
+	return nil
 }
 
 // paint colours what a condition's status is. All cells get as many bytes more, so that columns stay aligned.
@@ -67,173 +75,143 @@ func (v view) relative(t time.Time) string {
 
 // table shows several FlexRegistrations, and then ExperienceHubConnections.
 func (v view) table(all []*resource, namespaces, wide bool) error {
-	row := func(namespace string, rest []string, more ...string) []string {
-		if namespaces {
-			rest = append([]string{namespace}, rest...)
-		}
-		if wide {
-			rest = append(rest, more...)
-		}
-		return rest
-	}
-	registrations := [][]string{row("NAMESPACE", []string{"NAME", "READY", "REASON", "EXPIRES", "NEXT", "GATEWAY"}, "SERIAL", "MESSAGE")}
-	connections := [][]string{row("NAMESPACE", []string{"NAME", "READY", "REASON", "ANYPOINT", "SALESFORCE", "NEXT"}, "MESSAGE")}
+	registrations := [][]string{{"NAMESPACE", "NAME", "READY", "REASON", "EXPIRES", "NEXT", "GATEWAY", "SERIAL", "MESSAGE"}}
+	connections := [][]string{{"NAMESPACE", "NAME", "READY", "REASON", "ANYPOINT", "SALESFORCE", "NEXT", "MESSAGE"}}
 	for _, r := range all {
 		ready := r.ready()
-		cells := []string{r.argument(), string(ready.Status), cmp.Or(ready.Reason, "-")}
+		row := []string{r.Namespace, r.argument(), string(ready.Status), cmp.Or(ready.Reason, "-")}
 		if r.connection == nil {
-			registrations = append(registrations, row(r.Namespace, append(cells, v.at(expiry(r)), v.next(r), cmp.Or(gatewayOf(r).Name, "-")), cmp.Or(certificateOf(r).SerialNumber, "-"), ready.Message))
+			gateway, certificate := valueOf(r.Status.Gateway), valueOf(r.Status.Certificate)
+			row = append(row, v.at(expiry(r)), v.next(r), cmp.Or(gateway.Name, "-"), cmp.Or(certificate.SerialNumber, "-"), ready.Message)
+			registrations = append(registrations, row)
 			continue
 		}
-		for i, c := range sides(r) {
-			cells = append(cells, cmp.Or(strings.TrimPrefix(v.at(c.NotAfter.Time), "-"), r.condition(services[i]+v1alpha1.ConditionCertificateValid).Reason, "-"))
+		for _, side := range sides(r) {
+			known := when(!side.NotAfter.IsZero(), v.at(side.NotAfter.Time))
+			row = append(row, cmp.Or(known, r.condition(side.service+v1alpha1.ConditionCertificateValid).Reason, "-"))
 		}
-		connections = append(connections, row(r.Namespace, append(cells, v.next(r)), ready.Message))
+		connections = append(connections, append(row, v.next(r), ready.Message))
 	}
-	switch {
-	case len(connections) == 1:
-		return v.rows(registrations)
-	case len(registrations) == 1:
-		return v.rows(connections)
+	const narrow = 7 // columns of either kind that are not for -o wide
+	for _, rows := range [][][]string{registrations, connections} {
+		for i := range rows {
+			if !wide {
+				rows[i] = rows[i][:narrow]
+			}
+			if !namespaces {
+				rows[i] = rows[i][1:]
+			}
+		}
 	}
-	return cmp.Or(v.rows(registrations), v.rows(slices.Insert(connections, 0, nil)))
+	return v.tables(registrations, connections)
 }
 
 // full shows one resource: what, why, next, its conditions and its course.
 func (v view) full(r *resource) error {
-	ready, gateway, certificate := r.ready(), gatewayOf(r), certificateOf(r)
+	ready, gateway, certificate, secret := r.ready(), valueOf(r.Status.Gateway), valueOf(r.Status.Certificate), valueOf(r.Status.SecretRef)
+	why, remedy := ready.Reason+": "+ready.Message, remedies[ready.Reason]
+	if ready.Reason == "" {
+		why = "no operator has looked at it: see whether it runs" + when(r.connection != nil, " with --experience-hub") + ", and watches this namespace"
+	} else if !r.observed() {
+		why += " (the operator has not looked at the last change of the spec yet)"
+	}
 	rows := [][]string{
 		{"Name:", r.Namespace + "/" + r.Name},
 		{"Ready:", string(ready.Status)},
-		{"Why:", ready.Reason + ": " + ready.Message},
+		{"Why:", why},
 		{"Since:", v.at(ready.LastTransitionTime.Time)},
 		{"Next:", v.next(r)},
+		{"To change that:", when(remedy != "" && r.connection == nil, fmt.Sprintf("kubectl flexreg "+remedy+" -n %s", r.Name, r.Namespace))},
+		{"Gateway:", list(gateway.Name, when(gateway.AgentID != "", "agent "+gateway.AgentID), when(gateway.AnypointURL != "", "at "+gateway.AnypointURL))},
+		{"Certificate:", v.expiring(certificate.SerialNumber, certificate.NotAfter)},
 	}
-	if ready.Reason == "" {
-		rows[2][1] = "no operator has looked at it: see whether it runs" + map[bool]string{true: " with --experience-hub"}[r.connection != nil] + ", and watches this namespace"
-	} else if r.Status.ObservedGeneration < r.Generation {
-		rows[2][1] += " (the operator has not looked at the last change of the spec yet)"
+	for _, side := range sides(r) {
+		rows = append(rows, []string{side.service + ":", v.expiring(side.Name, side.NotAfter)})
 	}
-	if command := hints[ready.Reason]; command != "" && r.connection == nil {
-		rows = append(rows, []string{"To change that:", fmt.Sprintf("kubectl flexreg "+command+" -n %s", r.Name, r.Namespace)})
-	}
-	add := func(label, value string) {
-		if value != "" {
-			rows = append(rows, []string{label + ":", value})
-		}
-	}
-	add("Gateway", strings.Join(slices.DeleteFunc([]string{gateway.Name, prefixed("agent ", gateway.AgentID), prefixed("at ", gateway.AnypointURL)}, isEmpty), ", "))
-	if certificate.SerialNumber != "" {
-		add("Certificate", certificate.SerialNumber+", expires "+v.at(certificate.NotAfter.Time))
-	}
-	for i, c := range sides(r) {
-		if c.Name != "" {
-			add(services[i], c.Name+", expires "+v.at(c.NotAfter.Time))
-		}
-	}
-	if s := r.Status.SecretRef; s != nil {
-		add("Secret", s.Name+", key "+s.Key)
-	}
-	add("Rollout", v.rollout(r.Status.Rollout))
-	if r.Status.FailedAttempts > 0 {
-		add("Failed attempts", fmt.Sprintf("%d, to renew this certificate", r.Status.FailedAttempts))
-	}
-	add("Policy", strings.Join(slices.DeleteFunc([]string{string(connectionOf(r).Spec.Rotation.Policy), string(r.Spec.Renewal.Policy), string(r.Spec.Publish.Policy), prefixed("pinned to ", r.Spec.Pin), map[bool]string{true: "suspended"}[r.Spec.Suspend]}, isEmpty), ", "))
-	if err := v.rows(rows); err != nil {
-		return err
-	}
-	return cmp.Or(v.conditions(r), v.timeline(r))
+	rows = append(rows, [][]string{
+		{"Secret:", when(secret.Name != "", secret.Name+", key "+secret.Key)},
+		{"Rollout:", v.rollout(r.Status.Rollout)},
+		{"Failed attempts:", when(r.Status.FailedAttempts > 0, fmt.Sprintf("%d, to renew this certificate", r.Status.FailedAttempts))},
+		{"Policy:", list(string(valueOf(r.connection).Spec.Rotation.Policy), string(r.Spec.Renewal.Policy), string(r.Spec.Publish.Policy),
+			when(r.Spec.Pin != "", "pinned to "+r.Spec.Pin), when(r.Spec.Suspend, "suspended"))},
+	}...)
+	known := slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+	return v.tables(known, v.conditions(r), v.timeline(r))
 }
 
-func (v view) conditions(r *resource) error {
-	if len(r.Status.Conditions) == 0 {
-		return nil
-	}
-	fmt.Fprintln(v.w)
+func (v view) conditions(r *resource) [][]string {
 	rows := [][]string{{"CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"}}
 	for _, c := range r.Status.Conditions {
 		rows = append(rows, []string{c.Type, string(c.Status), c.Reason, v.relative(c.LastTransitionTime.Time), c.Message})
 	}
-	return v.rows(rows)
+	return rows
 }
 
 // timeline is what has happened, and what is going to.
-func (v view) timeline(r *resource) error {
+func (v view) timeline(r *resource) [][]string {
 	type event struct {
-		time time.Time
-		text string
+		time           time.Time
+		relative, text string
 	}
 	var events []event
 	add := func(t *metav1.Time, text string) {
 		if !t.IsZero() {
-			events = append(events, event{t.Time, text})
+			events = append(events, event{t.Time, v.relative(t.Time), text})
 		}
 	}
 	for _, e := range r.Status.History {
-		text := e.Action + " " + e.Outcome
-		if e.Cause != "" {
-			text += " (" + e.Cause + ")"
-		}
-		if e.From+e.To != "" {
-			text += ": " + cmp.Or(e.From, "?") + " → " + cmp.Or(e.To, "?")
-		}
-		add(&e.Time, text)
+		certificates := when(e.From+e.To != "", ": "+cmp.Or(e.From, "?")+" → "+cmp.Or(e.To, "?"))
+		add(&e.Time, e.Action+" "+e.Outcome+when(e.Cause != "", " ("+e.Cause+")")+certificates)
 	}
-	hub := connectionOf(r).Status
+	hub := valueOf(r.connection).Status
 	add(hub.LastCheckTime, "the last check of both certificates")
 	add(hub.NextCheckTime, "the next check is due")
-	inAnypoint := ptr.Deref(hub.Anypoint, v1alpha1.ConnectionCertificate{})
+	inAnypoint := valueOf(hub.Anypoint)
 	add(&inAnypoint.NotAfter, "certificate "+inAnypoint.Name+" in Anypoint expires")
-	for _, c := range append(hub.Renamed, ptr.Deref(hub.Salesforce, v1alpha1.ConnectionCertificate{})) {
+	for _, c := range append(hub.Renamed, valueOf(hub.Salesforce)) {
 		add(&c.NotAfter, "certificate "+c.Name+" in Salesforce expires")
 	}
-	certificate := certificateOf(r)
+	certificate := valueOf(r.Status.Certificate)
 	add(&certificate.NotBefore, "the certificate becomes valid")
 	add(&certificate.NotAfter, "the certificate expires")
-	if rollout := r.Status.Rollout; rollout != nil && !rollout.Completed {
+	if rollout := valueOf(r.Status.Rollout); !rollout.Completed {
 		add(rollout.StartTime, fmt.Sprintf("rollout %d begins", rollout.Sequence))
 	}
-	if t := r.Status.NextAttemptTime; t != nil && t.After(v.now) {
-		add(t, "the next attempt")
+	if v.ahead(r.Status.NextAttemptTime) {
+		add(r.Status.NextAttemptTime, "the next attempt")
 	}
 	add(r.Status.RenewalTime, "the renewal is due")
-	if len(events) == 0 {
-		return nil
-	}
-	events = append(events, event{v.now, "now"})
-	slices.SortStableFunc(events, func(a, b event) int { return a.time.Compare(b.time) })
-	fmt.Fprintln(v.w)
+
 	rows := [][]string{{"TIME", "", "WHAT"}}
-	for _, e := range events {
-		relative := v.relative(e.time)
-		if e.text == "now" {
-			relative = "--"
-		}
-		rows = append(rows, []string{e.time.UTC().Format(time.RFC3339), relative, e.text})
+	if len(events) == 0 {
+		return rows
 	}
-	return v.rows(rows)
+	events = append(events, event{v.now, "--", "now"})
+	slices.SortStableFunc(events, func(a, b event) int { return a.time.Compare(b.time) })
+	for _, e := range events {
+		rows = append(rows, []string{e.time.UTC().Format(time.RFC3339), e.relative, e.text})
+	}
+	return rows
 }
 
 func (v view) rollout(r *v1alpha1.RolloutStatus) string {
 	if r == nil {
 		return ""
 	}
-	text := fmt.Sprintf("number %d", r.Sequence)
+	state, at := "", r.StartTime
 	switch {
-	case r.Completed && r.CompletionTime != nil:
-		text += ", completed " + v.at(r.CompletionTime.Time)
 	case r.Completed:
-		text += ", completed"
+		state, at = "completed", r.CompletionTime
 	case r.FailureTime != nil:
-		text += ", failed " + v.at(r.FailureTime.Time)
+		state, at = "failed", r.FailureTime
 	case r.StartTime != nil:
-		text += ", under way since " + v.at(r.StartTime.Time)
+		state = "under way since"
 	}
-	return text + prefixed(", of Deployments ", strings.Join(r.Deployments, ", "))
+	return list(fmt.Sprintf("number %d", r.Sequence), state+when(at != nil, " "+v.at(valueOf(at).Time)), when(len(r.Deployments) > 0, "of Deployments "+strings.Join(r.Deployments, ", ")))
 }
 
-// hints are the commands by which a person ends what a reason of Ready says.
-var hints = map[string]string{
+// remedies are the commands by which a person ends what a reason of Ready says.
+var remedies = map[string]string{
 	v1alpha1.ReasonAwaitingApproval: "approve %s",
 	v1alpha1.ReasonClusterChanged:   "confirm %s",
 	v1alpha1.ReasonSuspended:        "resume %s",
@@ -245,69 +223,75 @@ var hints = map[string]string{
 
 // next is what happens next, as far as that is known.
 func (v view) next(r *resource) string {
-	ready, s, check := r.ready(), r.Status, connectionOf(r).Status.NextCheckTime
+	s, check := r.Status, valueOf(r.connection).Status.NextCheckTime
 	switch action := r.condition(v1alpha1.ConditionActionRequired); {
 	case action.Status == metav1.ConditionTrue:
 		return "somebody must act: " + action.Reason
 	case check != nil:
 		return "check at " + v.at(check.Time)
-	case s.NextAttemptTime != nil && s.NextAttemptTime.After(v.now):
+	case v.ahead(s.NextAttemptTime):
 		return "attempt at " + v.at(s.NextAttemptTime.Time)
-	case r.condition(v1alpha1.ConditionStalled).Status == metav1.ConditionTrue || ready.Reason == v1alpha1.ReasonAwaitingApproval:
+	case r.is(v1alpha1.ConditionStalled) || r.ready().Reason == v1alpha1.ReasonAwaitingApproval:
 		return "somebody must act"
-	case r.condition(v1alpha1.ConditionReconciling).Status == metav1.ConditionTrue:
+	case r.is(v1alpha1.ConditionReconciling):
 		return "under way"
 	case r.Spec.Suspend:
 		return "nothing while suspended"
 	case r.Spec.Pin != "":
 		return "nothing while pinned"
-	case s.RenewalTime != nil && s.RenewalTime.After(v.now):
+	case v.ahead(s.RenewalTime):
 		return "renewal at " + v.at(s.RenewalTime.Time)
 	}
 	return "-"
 }
 
-func gatewayOf(r *resource) v1alpha1.GatewayStatus {
-	return ptr.Deref(r.Status.Gateway, v1alpha1.GatewayStatus{})
+// ahead says that a time is known, and is still to come.
+func (v view) ahead(t *metav1.Time) bool { return valueOf(t).After(v.now) }
+
+// expiring is a certificate by its name or serial number; "" where there is none.
+func (v view) expiring(name string, notAfter metav1.Time) string {
+	return when(name != "", name+", expires "+v.at(notAfter.Time))
 }
 
-func certificateOf(r *resource) v1alpha1.CertificateStatus {
-	return ptr.Deref(r.Status.Certificate, v1alpha1.CertificateStatus{})
+// side is one of the two certificates of a connection, and the service where it is.
+type side struct {
+	service string
+	v1alpha1.ConnectionCertificate
 }
-
-func connectionOf(r *resource) v1alpha1.ExperienceHubConnection {
-	return ptr.Deref(r.connection, v1alpha1.ExperienceHubConnection{})
-}
-
-// services are where the certificates are that sides returns.
-var services = [2]string{"Anypoint", "Salesforce"}
 
 // sides are the certificates of a connection that are in use; in Salesforce that is the renamed one until there is a new one.
-func sides(r *resource) [2]v1alpha1.ConnectionCertificate {
+func sides(r *resource) [2]side {
 	var renamed v1alpha1.ConnectionCertificate
-	s := connectionOf(r).Status
+	s := valueOf(r.connection).Status
 	if n := len(s.Renamed); n > 0 {
 		renamed = s.Renamed[n-1]
 	}
-	return [2]v1alpha1.ConnectionCertificate{ptr.Deref(s.Anypoint, v1alpha1.ConnectionCertificate{}), ptr.Deref(s.Salesforce, renamed)}
+	return [2]side{{"Anypoint", valueOf(s.Anypoint)}, {"Salesforce", ptr.Deref(s.Salesforce, renamed)}}
 }
 
 // expiry is that of the certificate or, of two, of the one that expires first.
 func expiry(r *resource) time.Time {
-	first := certificateOf(r).NotAfter.Time
-	for _, c := range sides(r) {
-		if at := c.NotAfter.Time; !at.IsZero() && (first.IsZero() || at.Before(first)) {
+	first := valueOf(r.Status.Certificate).NotAfter.Time
+	for _, side := range sides(r) {
+		if at := side.NotAfter.Time; !at.IsZero() && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 	}
 	return first
 }
 
-func isEmpty(s string) bool { return s == "" }
+// valueOf is what a pointer leads to, or nothing.
+func valueOf[T any](p *T) (value T) { return ptr.Deref(p, value) }
 
-func prefixed(prefix, s string) string {
-	if s == "" {
-		return ""
+// when is a text where something is so, and otherwise none.
+func when(so bool, text string) string {
+	if so {
+		return text
 	}
-	return prefix + s
+	return ""
+}
+
+// list joins those texts that there are.
+func list(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), ", ")
 }

@@ -31,7 +31,7 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), oneLine(r.String()+": "+now))
 		}
 		done := e.reached(r, value)
-		if done && r.condition(about).Status == metav1.ConditionTrue || done && about == v1alpha1.ConditionReady {
+		if done && r.is(about) || done && about == v1alpha1.ConditionReady {
 			return true, nil
 		}
 		if done || about == v1alpha1.ConditionReady && answered(before, r) && givenUp(r) {
@@ -80,7 +80,7 @@ func state(c metav1.Condition) string {
 // telling something else than before.
 func answered(before, now *resource) bool {
 	if now.Generation != before.Generation {
-		return now.Status.ObservedGeneration >= now.Generation
+		return now.observed()
 	}
 	return state(before.ready()) != state(now.ready())
 }
@@ -88,12 +88,12 @@ func answered(before, now *resource) bool {
 // givenUp says that nothing happens any more until somebody acts.
 func givenUp(r *resource) bool {
 	ready := r.ready()
-	return ready.Reason == v1alpha1.ReasonAwaitingApproval || ready.Status == metav1.ConditionFalse && r.condition(v1alpha1.ConditionReconciling).Status != metav1.ConditionTrue
+	return ready.Reason == v1alpha1.ReasonAwaitingApproval || ready.Status == metav1.ConditionFalse && !r.is(v1alpha1.ConditionReconciling)
 }
 
 // settled says that the gateway's pods run with the certificate in its Secret, and that nothing is under way, by a status that
 // speaks of the present spec.
 func settled(r *resource) bool {
-	return r.Status.ObservedGeneration >= r.Generation && (r.connection != nil || r.condition(v1alpha1.ConditionRolledOut).Status == metav1.ConditionTrue) &&
-		r.ready().Status == metav1.ConditionTrue && r.condition(v1alpha1.ConditionReconciling).Status != metav1.ConditionTrue
+	return r.observed() && (r.connection != nil || r.is(v1alpha1.ConditionRolledOut)) &&
+		r.is(v1alpha1.ConditionReady) && !r.is(v1alpha1.ConditionReconciling)
 }
