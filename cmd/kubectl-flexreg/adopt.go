@@ -4,13 +4,12 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
 func (p *plugin) adoptCommand() *cobra.Command {
-	var everywhere bool
+	var allNamespaces bool
 	var credentials string
 	cmd := &cobra.Command{
 		Use:   "adopt",
@@ -20,14 +19,11 @@ func (p *plugin) adoptCommand() *cobra.Command {
 		Example: "  kubectl flexreg adopt -A > gateways.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, namespace, err := p.connect()
+			c, err := p.connect(allNamespaces)
 			if err != nil {
 				return err
 			}
-			if everywhere {
-				namespace = metav1.NamespaceAll
-			}
-			found, err := gateway.WriteManifests(cmd.Context(), c, namespace, credentials, p.Out)
+			found, err := gateway.WriteManifests(cmd.Context(), c, c.namespace, credentials, p.Out)
 			if err != nil {
 				return explained("looking for gateways", flexRegistration, err)
 			}
@@ -35,7 +31,7 @@ func (p *plugin) adoptCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "Look in all namespaces.")
+	cmd.Flags().BoolVarP(&allNamespaces, "all-namespaces", "A", false, "Look in all namespaces.")
 	cmd.Flags().StringVar(&credentials, "credentials", gateway.DefaultCredentials, "The Secret with the Anypoint credentials, in each gateway's namespace.")
 	return cmd
 }

@@ -67,11 +67,7 @@ func (p *plugin) perform(ctx context.Context, f *editFlags, s *selection, names 
 	if err := f.check(); err != nil {
 		return err
 	}
-	c, namespace, err := p.connect()
-	if err != nil {
-		return err
-	}
-	all, err := s.read(ctx, c, namespace, names)
+	c, all, err := p.find(ctx, s, names)
 	if err != nil {
 		return err
 	}

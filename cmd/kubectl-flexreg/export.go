@@ -21,7 +21,7 @@ func (p *plugin) exportCommand() *cobra.Command {
 			"The copy is not renewed: export it again, and restart what uses it, after each renewal.",
 		Example:           "  kubectl flexreg export ingress -n gateway --output registration.yaml",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: p.complete(1),
+		ValidArgsFunction: p.complete(&selection{one: true}),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if output == "" {
 				return errors.New("name the file to write with --output, or write --output - for standard output: it holds the private key")

@@ -35,7 +35,7 @@ func (p *plugin) inspectCommand() *cobra.Command {
 			"does. -o wide also tells the chain, the key's algorithm, the gateway and its control plane. The key itself is never shown.",
 		Example:           "  kubectl flexreg inspect ingress -n gateway\n  kubectl flexreg inspect --file registration.yaml -o wide",
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: p.complete(1),
+		ValidArgsFunction: p.complete(&selection{one: true}),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if format != "" && format != formatWide {
 				return fmt.Errorf("--output=%s: leave it out, or write %s", format, formatWide)
@@ -73,11 +73,7 @@ func (p *plugin) inspectCommand() *cobra.Command {
 
 // secret reads the gateway's Secret, and says at which key the registration is.
 func (p *plugin) secret(ctx context.Context, name string) (data map[string][]byte, key, source string, err error) {
-	c, namespace, err := p.connect()
-	if err != nil {
-		return nil, "", "", err
-	}
-	named, err := (&selection{}).read(ctx, c, namespace, []string{name})
+	c, named, err := p.find(ctx, &selection{one: true}, []string{name})
 	if err != nil {
 		return nil, "", "", err
 	}
@@ -93,9 +89,9 @@ func (p *plugin) secret(ctx context.Context, name string) (data map[string][]byt
 		}
 		ref = &v1alpha1.SecretKeyReference{Name: g.SecretName, Key: g.Key}
 	}
-	source = fmt.Sprintf("Secret %s/%s", namespace, ref.Name)
+	source = fmt.Sprintf("Secret %s/%s", r.Namespace, ref.Name)
 	secret := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, secret); apierrors.IsForbidden(err) {
+	if err := c.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: ref.Name}, secret); apierrors.IsForbidden(err) {
 		return nil, "", "", fmt.Errorf("getting %s, which holds the registration of %s: it takes a right of yours to get it: %w", source, r, err)
 	} else if err != nil {
 		return nil, "", "", fmt.Errorf("getting %s, which holds the registration of %s: %w", source, r, err)

@@ -19,6 +19,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -40,30 +41,36 @@ type plugin struct {
 	scheme *runtime.Scheme
 }
 
-// connect returns a client, and the namespace that is meant.
-func (p *plugin) connect() (client.WithWatch, string, error) {
+// cluster is where the resources are, with the namespace that is meant.
+type cluster struct {
+	client.WithWatch
+	namespace string
+}
+
+func (p *plugin) connect(allNamespaces bool) (*cluster, error) {
 	config, err := p.flags.ToRESTConfig()
 	if err != nil {
-		return nil, "", fmt.Errorf("finding the cluster: %w", err)
+		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.UserAgent = "kubectl-flexreg/" + version
 	namespace, _, err := p.flags.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
-		return nil, "", fmt.Errorf("finding the namespace: %w", err)
+		return nil, fmt.Errorf("finding the namespace: %w", err)
+	}
+	if allNamespaces {
+		namespace = metav1.NamespaceAll
 	}
 	// What is needed is known: the API server needs not be asked what there is.
 	mapper := meta.NewDefaultRESTMapper(nil)
-	for kind, scope := range map[schema.GroupVersionKind]meta.RESTScope{
-		flexRegistration: meta.RESTScopeNamespace, connection: meta.RESTScopeNamespace, corev1.SchemeGroupVersion.WithKind("Secret"): meta.RESTScopeNamespace,
-		appsv1.SchemeGroupVersion.WithKind("Deployment"): meta.RESTScopeNamespace, corev1.SchemeGroupVersion.WithKind("Namespace"): meta.RESTScopeRoot,
-	} {
-		mapper.Add(kind, scope)
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
+	for _, kind := range []schema.GroupVersionKind{flexRegistration, connection, corev1.SchemeGroupVersion.WithKind("Secret"), appsv1.SchemeGroupVersion.WithKind("Deployment")} {
+		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
 	c, err := client.NewWithWatch(config, client.Options{Scheme: p.scheme, Mapper: mapper})
 	if err != nil {
-		return nil, "", fmt.Errorf("connecting to the cluster: %w", err)
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
-	return c, namespace, nil
+	return &cluster{c, namespace}, nil
 }
 
 // resource is one of either kind as it was read, which may have more than this version of the program knows of.
@@ -119,10 +126,7 @@ func parse(argument string) (kind schema.GroupVersionKind, name string) {
 
 // condition returns one with the status Unknown where there is none.
 func (r *resource) condition(kind string) metav1.Condition {
-	if c := meta.FindStatusCondition(r.Status.Conditions, kind); c != nil {
-		return *c
-	}
-	return metav1.Condition{Type: kind, Status: metav1.ConditionUnknown}
+	return ptr.Deref(meta.FindStatusCondition(r.Status.Conditions, kind), metav1.Condition{Type: kind, Status: metav1.ConditionUnknown})
 }
 
 func (r *resource) ready() metav1.Condition { return r.condition(v1alpha1.ConditionReady) }
@@ -144,7 +148,7 @@ func empty(kind schema.GroupVersionKind) *unstructured.Unstructured {
 
 func emptyList(kind schema.GroupVersionKind) *unstructured.UnstructuredList {
 	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	list.SetGroupVersionKind(kind)
 	return list
 }
 
@@ -166,12 +170,15 @@ func explained(doing string, kind schema.GroupVersionKind, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// selection says which resources are meant, beside by name.
+// selection says which resources a command is about.
 type selection struct {
-	selector           string
-	all, allNamespaces bool
+	// one: it is about one FlexRegistration, by its name.
+	one bool
 	// connections: ExperienceHubConnections may be named, too.
 	connections bool
+
+	selector           string
+	all, allNamespaces bool
 }
 
 func (s *selection) bind(cmd *cobra.Command, withAll bool) {
@@ -182,40 +189,53 @@ func (s *selection) bind(cmd *cobra.Command, withAll bool) {
 	}
 }
 
-// read gets the FlexRegistrations that are named, or else lists those that are selected.
-func (s *selection) read(ctx context.Context, c client.Reader, namespace string, names []string) ([]*resource, error) {
-	var found []*resource
-	if len(names) > 0 {
-		if s.selector != "" || s.all || s.allNamespaces {
-			return nil, errors.New("give either names or one of --selector, --all, --all-namespaces")
-		}
-		for _, argument := range names {
-			kind, name := parse(argument)
-			if kind == connection && !s.connections {
-				return nil, fmt.Errorf("%s: only status, suspend and resume take an ExperienceHubConnection: name a FlexRegistration", argument)
-			}
-			r, err := get(ctx, c, kind, client.ObjectKey{Namespace: namespace, Name: name})
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, r)
-		}
-		return found, nil
+// required refuses a command line that neither names nor selects anything.
+func (s *selection) required(cmd *cobra.Command, names []string) error {
+	if len(names) > 0 || s.selector != "" || s.all {
+		return nil
 	}
-	return s.list(ctx, c, flexRegistration, namespace)
+	return fmt.Errorf("name the FlexRegistrations to %s, or select them with --selector%s", cmd.Name(), when(s.connections, " or --all"))
 }
 
-// list gets those of a kind that are selected.
-func (s *selection) list(ctx context.Context, c client.Reader, kind schema.GroupVersionKind, namespace string) (found []*resource, err error) {
-	selector, err := labels.Parse(s.selector)
+// find connects, and gets the resources that are named, or else lists the FlexRegistrations that are selected.
+func (p *plugin) find(ctx context.Context, s *selection, names []string) (*cluster, []*resource, error) {
+	c, err := p.connect(s.allNamespaces)
 	if err != nil {
-		return nil, fmt.Errorf("--selector=%s: %w", s.selector, err)
+		return nil, nil, err
 	}
-	if s.allNamespaces {
-		namespace = metav1.NamespaceAll
+	if len(names) == 0 {
+		found, err := c.list(ctx, flexRegistration, s.selector)
+		return c, found, err
+	}
+	if s.selector != "" || s.all || s.allNamespaces {
+		return nil, nil, errors.New("give either names or one of --selector, --all, --all-namespaces")
+	}
+	if s.one {
+		names = names[:1] // What follows is no name.
+	}
+	var found []*resource
+	for _, argument := range names {
+		kind, name := parse(argument)
+		if kind == connection && !s.connections {
+			return nil, nil, fmt.Errorf("%s: only status, suspend and resume take an ExperienceHubConnection: name a FlexRegistration", argument)
+		}
+		r, err := get(ctx, c, kind, client.ObjectKey{Namespace: c.namespace, Name: name})
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, r)
+	}
+	return c, found, nil
+}
+
+// list gets those of a kind that have these labels.
+func (c *cluster) list(ctx context.Context, kind schema.GroupVersionKind, labelSelector string) (found []*resource, err error) {
+	selector, err := labels.Parse(labelSelector)
+	if err != nil {
+		return nil, fmt.Errorf("--selector=%s: %w", labelSelector, err)
 	}
 	list := emptyList(kind)
-	if err := c.List(ctx, list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+	if err := c.List(ctx, list, client.InNamespace(c.namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
 		return nil, explained("listing "+kind.Kind+"s", kind, err)
 	}
 	for i := range list.Items {
@@ -228,18 +248,18 @@ func (s *selection) list(ctx context.Context, c client.Reader, kind schema.Group
 	return found, nil
 }
 
-// complete offers the names of the namespace's FlexRegistrations, or of its ExperienceHubConnections after aehconn/, at most so many.
-func (p *plugin) complete(most int) cobra.CompletionFunc {
+// complete offers the names of the namespace's FlexRegistrations, or of its ExperienceHubConnections after aehconn/.
+func (p *plugin) complete(s *selection) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
-		if most > 0 && len(args) >= most {
+		kind, _ := parse(begun)
+		if s.one && len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		c, namespace, err := p.connect()
+		c, err := p.connect(false)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		kind, _ := parse(begun)
-		all, err := (&selection{}).list(cmd.Context(), c, kind, namespace)
+		all, err := c.list(cmd.Context(), kind, "")
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
@@ -34,15 +33,11 @@ func (p *plugin) statusCommand() *cobra.Command {
 			"somebody.\n\n" +
 			"Exit codes: 0 all are Ready; 1 they could not be read; 2 one is not Ready, or nothing is known of it.",
 		Example:           "  kubectl flexreg status\n  kubectl flexreg status ingress -n gateway\n  kubectl flexreg status aehconn/hub -n gateway\n  kubectl flexreg status -A -o wide\n  kubectl flexreg status -A -o json",
-		ValidArgsFunction: p.complete(0),
+		ValidArgsFunction: p.complete(&s),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, namespace, err := p.connect()
-			if err != nil {
-				return err
-			}
-			all, err := s.read(cmd.Context(), c, namespace, names)
+			c, all, err := p.find(cmd.Context(), &s, names)
 			if err == nil && len(names) == 0 {
-				all, err = p.addConnections(cmd.Context(), c, &s, namespace, all)
+				all, err = p.addConnections(cmd.Context(), c, s.selector, all)
 			}
 			if err != nil {
 				return err
@@ -55,7 +50,7 @@ func (p *plugin) statusCommand() *cobra.Command {
 			case len(all) == 0 && s.allNamespaces:
 				fmt.Fprintln(p.ErrOut, "There are no FlexRegistrations.")
 			case len(all) == 0:
-				fmt.Fprintf(p.ErrOut, "There are no FlexRegistrations in namespace %s.\n", namespace)
+				fmt.Fprintf(p.ErrOut, "There are no FlexRegistrations in namespace %s.\n", c.namespace)
 			case len(names) == 1:
 				err = v.full(all[0])
 			default:
@@ -74,8 +69,8 @@ func (p *plugin) statusCommand() *cobra.Command {
 }
 
 // addConnections lists the ExperienceHubConnections that are selected, too, as far as the cluster has any and the caller may.
-func (p *plugin) addConnections(ctx context.Context, c client.Reader, s *selection, namespace string, all []*resource) ([]*resource, error) {
-	found, err := s.list(ctx, c, connection, namespace)
+func (p *plugin) addConnections(ctx context.Context, c *cluster, selector string, all []*resource) ([]*resource, error) {
+	found, err := c.list(ctx, connection, selector)
 	switch {
 	case errors.Is(err, errNotInstalled):
 		return all, nil

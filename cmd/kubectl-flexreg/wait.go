@@ -93,7 +93,7 @@ func givenUp(r *resource) bool {
 
 // settled says that the gateway's pods run with the certificate in its Secret, and that nothing is under way, by a status that
 // speaks of the present spec.
-func settled(r *resource) bool {
+func settled(r *resource, _ any) bool {
 	return r.observed() && (r.connection != nil || r.is(v1alpha1.ConditionRolledOut)) &&
 		r.is(v1alpha1.ConditionReady) && !r.is(v1alpha1.ConditionReconciling)
 }
