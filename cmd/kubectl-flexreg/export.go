@@ -26,13 +26,13 @@ func (p *plugin) exportCommand() *cobra.Command {
 			if output == "" {
 				return errors.New("name the file to write with --output, or write --output - for standard output: it holds the private key")
 			}
-			data, key, source, err := p.secret(cmd.Context(), names[0])
+			held, err := p.secret(cmd.Context(), names[0])
 			if err != nil {
 				return err
 			}
-			r, content, err := oneFile(data, key)
+			r, content, err := held.oneFile()
 			if err != nil {
-				return fmt.Errorf("reading %s: %w", source, err)
+				return err
 			}
 			if output == "-" {
 				_, err = p.Out.Write(content)
@@ -53,18 +53,18 @@ func (p *plugin) exportCommand() *cobra.Command {
 }
 
 // oneFile is the registration with the owner's own documents, in one file also where the Secret has it in two.
-func oneFile(data map[string][]byte, key string) (*registration.Registration, []byte, error) {
-	r, err := registration.Parse(data, key)
+func (s stored) oneFile() (*registration.Registration, []byte, error) {
+	r, err := s.parse()
 	if err != nil {
 		return nil, nil, err
 	}
-	content := data[key]
-	if second, split := data[registration.CertificateKey]; split && key != registration.CertificateKey {
+	content := s.data[s.key]
+	if second, split := s.data[registration.CertificateKey]; split && s.key != registration.CertificateKey {
 		content = slices.Concat(content, []byte("\n---\n"), second)
 	}
-	again, err := registration.Parse(map[string][]byte{registration.DefaultKey: content}, registration.DefaultKey)
-	if err == nil && again.Certificate().Fingerprint != r.Certificate().Fingerprint {
-		err = errors.New("its two files can't be joined into one")
+	joined, err := stored{s.source, registration.DefaultKey, map[string][]byte{registration.DefaultKey: content}}.parse()
+	if err == nil && joined.Certificate().Fingerprint != r.Certificate().Fingerprint {
+		err = fmt.Errorf("reading %s: its two files can't be joined into one", s.source)
 	}
 	return r, content, err
 }

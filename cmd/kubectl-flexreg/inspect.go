@@ -3,21 +3,21 @@ package main
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -43,21 +43,19 @@ func (p *plugin) inspectCommand() *cobra.Command {
 			if (file == "") == (len(names) == 0) {
 				return errors.New("name a FlexRegistration, or a file with --file")
 			}
-			var data map[string][]byte
-			key := registration.DefaultKey
-			source := file
+			var held stored
 			var err error
-			if file == "" {
-				data, key, source, err = p.secret(cmd.Context(), names[0])
+			if file != "" {
+				held, err = p.files(file)
 			} else {
-				data, err = p.readFiles(file)
+				held, err = p.secret(cmd.Context(), names[0])
 			}
 			if err != nil {
 				return err
 			}
-			r, err := registration.Parse(data, key)
+			r, err := held.parse()
 			if err != nil {
-				return fmt.Errorf("reading %s: %w", source, err)
+				return err
 			}
 			if format == formatWide {
 				return p.describe(r)
@@ -71,75 +69,96 @@ func (p *plugin) inspectCommand() *cobra.Command {
 	return cmd
 }
 
-// secret reads the gateway's Secret, and says at which key the registration is.
-func (p *plugin) secret(ctx context.Context, name string) (data map[string][]byte, key, source string, err error) {
+// stored is a registration as a Secret holds it, or files that could stand in one.
+type stored struct {
+	source string            // in words
+	key    string            // of data, where the registration is
+	data   map[string][]byte // by the names of the files
+}
+
+func (s stored) parse() (*registration.Registration, error) {
+	r, err := registration.Parse(s.data, s.key)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.source, err)
+	}
+	return r, nil
+}
+
+// secret reads the Secret of the gateway that a FlexRegistration is about.
+func (p *plugin) secret(ctx context.Context, name string) (stored, error) {
 	c, named, err := p.find(ctx, &selection{one: true}, []string{name})
 	if err != nil {
-		return nil, "", "", err
+		return stored{}, err
 	}
 	r := named[0]
 	ref := r.Status.SecretRef
 	if ref == nil || !r.observed() {
 		g, finding, err := gateway.Discover(ctx, c, &r.FlexRegistration)
-		if err != nil {
-			return nil, "", "", fmt.Errorf("%s: %w", r, err)
+		if err == nil && finding != nil {
+			err = errors.New(finding.Message)
 		}
-		if finding != nil {
-			return nil, "", "", fmt.Errorf("%s: %s", r, finding.Message)
+		if err != nil {
+			return stored{}, fmt.Errorf("%s: %w", r, err)
 		}
 		ref = &v1alpha1.SecretKeyReference{Name: g.SecretName, Key: g.Key}
 	}
-	source = fmt.Sprintf("Secret %s/%s", r.Namespace, ref.Name)
 	secret := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: ref.Name}, secret); apierrors.IsForbidden(err) {
-		return nil, "", "", fmt.Errorf("getting %s, which holds the registration of %s: it takes a right of yours to get it: %w", source, r, err)
-	} else if err != nil {
-		return nil, "", "", fmt.Errorf("getting %s, which holds the registration of %s: %w", source, r, err)
+	err = c.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: ref.Name}, secret)
+	if apierrors.IsForbidden(err) {
+		err = fmt.Errorf("it takes a right of yours to get it: %w", err)
 	}
-	return secret.Data, ref.Key, source, nil
+	source := fmt.Sprintf("Secret %s/%s", r.Namespace, ref.Name)
+	if err != nil {
+		return stored{}, fmt.Errorf("getting %s, which holds the registration of %s: %w", source, r, err)
+	}
+	return stored{source, ref.Key, secret.Data}, nil
 }
 
-// readFiles reads a registration as a Secret would hold it: from standard input, a file, or a directory.
-func (p *plugin) readFiles(path string) (map[string][]byte, error) {
-	read := func(in io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(in, registration.MaxSize+1)) }
-	open := func(path string) ([]byte, error) {
+// files reads a registration from a file, from standard input, or from the one or two files of a directory.
+func (p *plugin) files(path string) (stored, error) {
+	held := stored{path, registration.DefaultKey, map[string][]byte{}}
+	paths := map[string]string{registration.DefaultKey: path}
+	if info, err := os.Stat(path); path != "-" && err == nil && info.IsDir() {
+		paths[registration.DefaultKey] = filepath.Join(path, registration.DefaultKey)
+		paths[registration.CertificateKey] = filepath.Join(path, registration.CertificateKey)
+	}
+	for key, path := range paths {
+		content, err := p.readFile(path)
+		if key == registration.CertificateKey && errors.Is(err, os.ErrNotExist) {
+			continue // The registration is not split.
+		}
+		if err != nil {
+			return stored{}, fmt.Errorf("reading the registration: %w", err)
+		}
+		held.data[key] = content
+	}
+	return held, nil
+}
+
+// readFile reads as much of a file, or for "-" of standard input, as tells that it is too long for a registration.
+func (p *plugin) readFile(path string) ([]byte, error) {
+	in := p.In
+	if path != "-" {
 		f, err := os.Open(path) //nolint:gosec // It is the caller's own file.
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close() //nolint:errcheck // Nothing is lost that was read.
-		return read(f)
+		in = f
 	}
-	data := map[string][]byte{}
-	var err error
-	info, failed := os.Stat(path)
-	switch {
-	case path == "-":
-		data[registration.DefaultKey], err = read(p.In)
-	case failed != nil:
-		err = failed
-	case info.IsDir():
-		if data[registration.DefaultKey], err = open(filepath.Join(path, registration.DefaultKey)); err != nil {
-			break
-		}
-		second, missing := open(filepath.Join(path, registration.CertificateKey))
-		if err = missing; errors.Is(missing, os.ErrNotExist) {
-			err = nil
-		} else {
-			data[registration.CertificateKey] = second
-		}
-	default:
-		data[registration.DefaultKey], err = open(path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the registration: %w", err)
-	}
-	return data, nil
+	return io.ReadAll(io.LimitReader(in, registration.MaxSize+1))
 }
 
 // describe tells all that is in a registration but the key.
 func (p *plugin) describe(r *registration.Registration) error {
 	v, certificate := view{w: p.Out, now: p.clock.Now()}, r.Certificate()
+	chain, err := certificates(r)
+	if err != nil {
+		return fmt.Errorf("reading the certificates of the registration: %w", err)
+	}
+	own := slices.IndexFunc(chain, func(c *x509.Certificate) bool {
+		return fmt.Sprintf("%x", sha256.Sum256(c.Raw)) == certificate.Fingerprint
+	})
 	rows := [][]string{
 		{"Gateway:", r.Name()},
 		{"Agent ID:", r.AgentID()},
@@ -148,45 +167,27 @@ func (p *plugin) describe(r *registration.Registration) error {
 		{"Fingerprint:", certificate.Fingerprint},
 		{"Valid from:", v.at(certificate.NotBefore)},
 		{"Expires:", v.at(certificate.NotAfter)},
-	}
-	chain, err := certificates(r)
-	if err != nil {
-		return err
+		{"Key:", algorithm(chain[own]) + ", matches the certificate"},
 	}
 	for i, c := range chain {
-		label, what := "Chain:", ""
-		if i > 0 {
-			label = ""
-		}
-		if fmt.Sprintf("%x", sha256.Sum256(c.Raw)) == certificate.Fingerprint {
-			what = ", the gateway's"
-			rows = append(rows, []string{"Key:", algorithm(c) + ", matches the certificate"})
-		}
-		rows = append(rows, []string{label, fmt.Sprintf("%s, issued by %s, expires %s%s", c.Subject, c.Issuer, v.at(c.NotAfter), what)})
+		what := fmt.Sprintf("%s, issued by %s, expires %s%s", c.Subject, c.Issuer, v.at(c.NotAfter), when(i == own, ", the gateway's"))
+		rows = append(rows, []string{when(i == 0, "Chain:"), what})
 	}
 	return v.tables(rows)
 }
 
 // certificates are those of the chain.
-func certificates(r *registration.Registration) (chain []*x509.Certificate, err error) {
-	for _, document := range strings.Split(string(r.Marshal()), "\n---\n") {
-		var secret struct {
-			Spec struct {
-				Chain string `json:"tls.crt"`
-			} `json:"spec"`
-		}
-		if err := yaml.Unmarshal([]byte(document), &secret); err != nil {
-			return nil, errors.New("reading the certificates of the registration: it is no YAML")
-		}
-		for block, rest := pem.Decode([]byte(secret.Spec.Chain)); block != nil; block, rest = pem.Decode(rest) {
-			c, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return nil, errors.New("reading the certificates of the registration: one is broken")
-			}
-			chain = append(chain, c)
-		}
+func certificates(r *registration.Registration) ([]*x509.Certificate, error) {
+	_, document, _ := strings.Cut(string(r.Marshal()), "\n---\n")
+	var secret struct {
+		Spec struct {
+			Chain string `json:"tls.crt"`
+		} `json:"spec"`
 	}
-	return chain, nil
+	if err := yaml.Unmarshal([]byte(document), &secret); err != nil {
+		return nil, errors.New("its Secret document is no YAML") // The error might quote the key.
+	}
+	return cert.ParseCertsPEM([]byte(secret.Spec.Chain))
 }
 
 func algorithm(c *x509.Certificate) string {
@@ -195,8 +196,6 @@ func algorithm(c *x509.Certificate) string {
 		return fmt.Sprintf("RSA, %d bits", key.N.BitLen())
 	case *ecdsa.PublicKey:
 		return "ECDSA, " + key.Params().Name
-	case ed25519.PublicKey:
-		return "Ed25519"
 	}
 	return c.PublicKeyAlgorithm.String()
 }
