@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +33,15 @@ type edit struct {
 	about string
 }
 
+// of is the field's value in a resource; nil where it is not there.
+func (e edit) of(r *resource) any {
+	value, _, _ := unstructured.NestedFieldNoCopy(r.raw.Object, e.field...)
+	return value
+}
+
+// dryRuns are the values of --dry-run, and what is told of each behind what was done.
+var dryRuns = map[string]string{"none": "", "client": " (dry run)", "server": " (server dry run)"}
+
 // editFlags are the flags of all commands that change something.
 type editFlags struct {
 	dryRun  string
@@ -51,8 +59,8 @@ func (f *editFlags) bind(cmd *cobra.Command) {
 }
 
 func (f *editFlags) check() error {
-	switch {
-	case f.dryRun != "none" && f.dryRun != "client" && f.dryRun != "server":
+	switch _, known := dryRuns[f.dryRun]; {
+	case !known:
 		return fmt.Errorf("--dry-run=%s: write none, client or server", f.dryRun)
 	case f.dryRun != "none" && f.wait:
 		return errors.New("--wait has nothing to wait for with --dry-run")
@@ -101,9 +109,12 @@ func (p *plugin) change(ctx context.Context, c client.Client, f *editFlags, e ed
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", before, err)
 	}
-	was, _, _ := unstructured.NestedFieldNoCopy(before.raw.Object, e.field...)
-	done, read := e.done, before
-	var after *unstructured.Unstructured
+	unchanged := e.of(before) == value
+	options := []client.PatchOption{fieldOwner}
+	if f.dryRun == "server" {
+		options = append(options, client.DryRunAll)
+	}
+	read, after := before, before.raw
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		after = read.raw.DeepCopy()
 		if value == nil {
@@ -111,29 +122,19 @@ func (p *plugin) change(ctx context.Context, c client.Client, f *editFlags, e ed
 		} else if err := unstructured.SetNestedField(after.Object, value, e.field...); err != nil {
 			return err
 		}
-		if reflect.DeepEqual(after.Object, read.raw.Object) {
-			done += " (unchanged)"
+		if unchanged || f.dryRun == "client" {
 			return nil
-		}
-		options := []client.PatchOption{fieldOwner}
-		switch f.dryRun {
-		case "client":
-			return nil
-		case "server":
-			options = append(options, client.DryRunAll)
 		}
 		err := c.Patch(ctx, after, client.MergeFromWithOptions(read.raw, client.MergeFromWithOptimisticLock{}), options...)
 		if !apierrors.IsConflict(err) {
 			return err
 		}
-		latest, failed := get(ctx, c, read.kind(), client.ObjectKeyFromObject(read.raw))
+		latest, failed := get(ctx, c, before.kind(), client.ObjectKeyFromObject(before.raw))
 		if failed != nil {
 			return failed
 		}
-		now, _, _ := unstructured.NestedFieldNoCopy(latest.raw.Object, e.field...)
-		anew, failed := e.value(ctx, c, latest)
-		if failed != nil || !reflect.DeepEqual(was, now) || !reflect.DeepEqual(anew, value) {
-			return fmt.Errorf("somebody has changed it meanwhile: look at it with `kubectl flexreg status %s -n %s`, and repeat the command", read.argument(), read.Namespace)
+		if anew, failed := e.value(ctx, c, latest); failed != nil || anew != value || e.of(latest) != e.of(before) {
+			return fmt.Errorf("somebody has changed it meanwhile: look at it with `kubectl flexreg status %s -n %s`, and repeat the command", before.argument(), before.Namespace)
 		}
 		read = latest
 		return err
@@ -141,10 +142,7 @@ func (p *plugin) change(ctx context.Context, c client.Client, f *editFlags, e ed
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", before, err)
 	}
-	if f.dryRun != "none" {
-		done += map[string]string{"client": " (dry run)", "server": " (server dry run)"}[f.dryRun]
-	}
-	f.format.NamePrintFlags.Operation = done
+	f.format.NamePrintFlags.Operation = e.done + when(unchanged, " (unchanged)") + dryRuns[f.dryRun]
 	printer, err := f.format.ToPrinter()
 	if err != nil {
 		return nil, nil, err

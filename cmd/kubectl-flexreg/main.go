@@ -87,7 +87,6 @@ func newRoot(streams genericiooptions.IOStreams, now clock.PassiveClock) *cobra.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	p.flags.AddFlags(root.PersistentFlags())

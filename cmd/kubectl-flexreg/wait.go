@@ -23,9 +23,8 @@ import (
 // and tells each state on the way.
 func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed *resource, e edit, value any) error {
 	about := cmp.Or(e.about, v1alpha1.ConditionReady)
-	latest, told := changed, ""
+	told := ""
 	look := func(r *resource) (bool, error) {
-		latest = r
 		if now := state(r.condition(about)); now != told {
 			told = now
 			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), oneLine(r.String()+": "+now))
@@ -45,26 +44,25 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 	_, err := watchtools.Until(ctx, changed.ResourceVersion, &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		return c.Watch(ctx, emptyList(changed.kind()), client.InNamespace(changed.Namespace), &client.ListOptions{Raw: &o, FieldSelector: fields.OneTermEqualSelector("metadata.name", changed.Name)})
 	}}, func(event watch.Event) (bool, error) {
-		switch object := event.Object.(type) {
-		case *unstructured.Unstructured:
-			if event.Type == watch.Deleted {
-				return false, notReady{changed.String() + " was deleted"}
-			}
-			r, err := newResource(object)
-			if err != nil {
-				return false, err
-			}
-			return look(r)
-		default:
-			return false, apierrors.FromObject(object)
+		object, ok := event.Object.(*unstructured.Unstructured)
+		if !ok {
+			return false, apierrors.FromObject(event.Object)
 		}
+		if event.Type == watch.Deleted {
+			return false, notReady{changed.String() + " was deleted"}
+		}
+		r, err := newResource(object)
+		if err != nil {
+			return false, err
+		}
+		return look(r)
 	})
 	var outcome notReady
 	switch {
 	case err == nil || errors.As(err, &outcome):
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return notReady{fmt.Sprintf("%s: timed out waiting; it goes on without. The last state: %s", changed, state(latest.condition(about)))}
+		return notReady{fmt.Sprintf("%s: timed out waiting; it goes on without. The last state: %s", changed, told)}
 	}
 	return fmt.Errorf("waiting for %s: %w", changed, err)
 }
