@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/printers"
 
@@ -43,18 +43,17 @@ func (p *plugin) statusCommand() *cobra.Command {
 				return err
 			}
 			byAttention(all, p.clock.Now())
+			wide := *format.OutputFormat == formatWide
 			v := view{w: p.Out, now: p.clock.Now(), colours: printers.AllowsColorOutput(p.Out)}
 			switch {
-			case *format.OutputFormat != formatWide && *format.OutputFormat+*format.TemplatePrinterFlags.TemplateArgument != "":
+			case !wide && *format.OutputFormat+*format.TemplatePrinterFlags.TemplateArgument != "":
 				err = printAs(format, all, len(names) == 1, p.Out)
-			case len(all) == 0 && s.allNamespaces:
-				fmt.Fprintln(p.ErrOut, "There are no FlexRegistrations.")
 			case len(all) == 0:
-				fmt.Fprintf(p.ErrOut, "There are no FlexRegistrations in namespace %s.\n", c.namespace)
+				fmt.Fprintf(p.ErrOut, "There are no FlexRegistrations%s.\n", when(!s.allNamespaces, " in namespace "+c.namespace))
 			case len(names) == 1:
 				err = v.full(all[0])
 			default:
-				err = v.table(all, s.allNamespaces, *format.OutputFormat == formatWide)
+				err = v.table(all, s.allNamespaces, wide)
 			}
 			if err != nil {
 				return err
@@ -76,12 +75,11 @@ func (p *plugin) addConnections(ctx context.Context, c *cluster, selector string
 		return all, nil
 	case apierrors.IsForbidden(err):
 		// That is the answer, too, where the cluster has none: the API server looks at rights first.
-		discovery, err := p.flags.ToDiscoveryClient()
+		mapper, err := p.flags.ToRESTMapper()
 		if err != nil {
 			return nil, fmt.Errorf("connecting to the cluster: %w", err)
 		}
-		served, err := discovery.ServerResourcesForGroupVersion(connection.GroupVersion().String())
-		if err != nil || slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Kind == connection.Kind }) {
+		if _, err := mapper.RESTMapping(connection.GroupKind(), connection.Version); !meta.IsNoMatchError(err) {
 			fmt.Fprintln(p.ErrOut, "ExperienceHubConnections are not shown: it takes a right of yours to list them.")
 		}
 		return all, nil
@@ -102,7 +100,7 @@ func printAs(format *genericclioptions.PrintFlags, all []*resource, single bool,
 	for _, r := range all {
 		list.Items = append(list.Items, *r.raw)
 	}
-	return printer.PrintObj(runtime.Object(list), w)
+	return printer.PrintObj(list, w)
 }
 
 // verdict is what the exit code says.
@@ -116,7 +114,9 @@ func verdict(all []*resource, now time.Time) error {
 	if len(not) == 0 {
 		return nil
 	}
-	return notReady{fmt.Sprintf("%d of %d not Ready: %s", len(not), len(all), strings.Join(not[:min(len(not), 5)], ", ")+strings.Repeat(", …", min(1, max(0, len(not)-5))))}
+	const most = 5 // names
+	named := not[:min(len(not), most)]
+	return notReady{fmt.Sprintf("%d of %d not Ready: %s%s", len(not), len(all), strings.Join(named, ", "), when(len(not) > most, ", …"))}
 }
 
 // byAttention sorts by who needs somebody first.
@@ -126,28 +126,22 @@ func byAttention(all []*resource, now time.Time) {
 	})
 }
 
-// attention is the less, the sooner somebody is needed.
+// attention is the less, the sooner somebody is needed: the first of these that is so.
 func attention(r *resource, now time.Time) int {
 	ready := r.ready().Status
-	switch {
-	case expired(r, now) || slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
-		return strings.HasSuffix(c.Type, v1alpha1.ConditionCertificateValid) && c.Status == metav1.ConditionFalse
-	}):
-		return 0
-	case ready == metav1.ConditionFalse && r.is(v1alpha1.ConditionStalled):
-		return 1
-	case ready == metav1.ConditionFalse:
-		return 2
-	case ready != metav1.ConditionTrue:
-		return 3
-	case slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
-		return (c.Type == v1alpha1.ConditionActionRequired) != (c.Status == metav1.ConditionFalse) // That one is well where it is False.
-	}):
-		return 4
-	case r.is(v1alpha1.ConditionReconciling):
-		return 5
-	}
-	return 6
+	return slices.Index([]bool{
+		expired(r, now) || slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
+			return strings.HasSuffix(c.Type, v1alpha1.ConditionCertificateValid) && c.Status == metav1.ConditionFalse
+		}),
+		ready == metav1.ConditionFalse && r.is(v1alpha1.ConditionStalled),
+		ready == metav1.ConditionFalse,
+		ready != metav1.ConditionTrue,
+		slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
+			return (c.Type == v1alpha1.ConditionActionRequired) != (c.Status == metav1.ConditionFalse) // That one is well where it is False.
+		}),
+		r.is(v1alpha1.ConditionReconciling),
+		true,
+	}, true)
 }
 
 // expired says that a certificate has expired, also where no operator is there to say so.
