@@ -110,9 +110,8 @@ func (p *plugin) change(ctx context.Context, c client.Client, f *editFlags, e ed
 		return nil, nil, fmt.Errorf("%s: %w", before, err)
 	}
 	unchanged := e.of(before) == value
-	options := []client.PatchOption{fieldOwner}
 	if f.dryRun == "server" {
-		options = append(options, client.DryRunAll)
+		c = client.NewDryRunClient(c)
 	}
 	read, after := before, before.raw
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
@@ -125,7 +124,7 @@ func (p *plugin) change(ctx context.Context, c client.Client, f *editFlags, e ed
 		if unchanged || f.dryRun == "client" {
 			return nil
 		}
-		err := c.Patch(ctx, after, client.MergeFromWithOptions(read.raw, client.MergeFromWithOptimisticLock{}), options...)
+		err := c.Patch(ctx, after, client.MergeFromWithOptions(read.raw, client.MergeFromWithOptimisticLock{}), fieldOwner)
 		if !apierrors.IsConflict(err) {
 			return err
 		}

@@ -149,14 +149,10 @@ func (v view) conditions(r *resource) [][]string {
 
 // timeline is what has happened, and what is going to.
 func (v view) timeline(r *resource) [][]string {
-	type event struct {
-		time           time.Time
-		relative, text string
-	}
-	var events []event
+	var rows [][]string
 	add := func(t *metav1.Time, text string) {
 		if !t.IsZero() {
-			events = append(events, event{t.Time, v.relative(t.Time), text})
+			rows = append(rows, []string{t.UTC().Format(time.RFC3339), v.relative(t.Time), text})
 		}
 	}
 	for _, e := range r.Status.History {
@@ -181,17 +177,12 @@ func (v view) timeline(r *resource) [][]string {
 		add(r.Status.NextAttemptTime, "the next attempt")
 	}
 	add(r.Status.RenewalTime, "the renewal is due")
-
-	rows := [][]string{{"TIME", "", "WHAT"}}
-	if len(events) == 0 {
-		return rows
+	if len(rows) == 0 {
+		return nil
 	}
-	events = append(events, event{v.now, "--", "now"})
-	slices.SortStableFunc(events, func(a, b event) int { return a.time.Compare(b.time) })
-	for _, e := range events {
-		rows = append(rows, []string{e.time.UTC().Format(time.RFC3339), e.relative, e.text})
-	}
-	return rows
+	rows = append(rows, []string{v.now.UTC().Format(time.RFC3339), "--", "now"})
+	slices.SortStableFunc(rows, func(a, b []string) int { return cmp.Compare(a[0], b[0]) }) // Times in UTC have the order of their text.
+	return slices.Insert(rows, 0, []string{"TIME", "", "WHAT"})
 }
 
 func (v view) rollout(r *v1alpha1.RolloutStatus) string {
