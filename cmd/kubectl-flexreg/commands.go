@@ -105,7 +105,7 @@ func clusterToConfirm(ctx context.Context, c client.Client, r *resource) (any, e
 	identity, err := gateway.ClusterIdentity(ctx, c, r.Namespace)
 	if err == nil && (identity == "" || !strings.Contains(ready.Message, fmt.Sprintf("%q", identity))) {
 		err = fmt.Errorf("the operator knows this cluster by another name than %q: it takes a right to get the namespace kube-system to see the same. Or set the annotation %s by hand: %s",
-			identity, v1alpha1.AnnotationConfirmCluster, ready.Message)
+			identity, v1alpha1.AnnotationConfirmCluster, oneLine(ready.Message))
 	}
 	return identity, err
 }

@@ -93,6 +93,12 @@ func hub() *resource {
 		condition("ActionRequired", "True", "LoginRequired", "log in to API\n\x1b[2JExperience Hub"))
 }
 
+// TestWhatAConditionSaysIsOneLine holds for errors, too: of these the lines of their own are kept.
+func TestWhatAConditionSaysIsOneLine(t *testing.T) {
+	_, err := clusterToConfirm(t.Context(), nil, hostile())
+	NewWithT(t).Expect(err).To(MatchError("there is nothing to confirm: Ready is False, StepFailed: two lines, a tab and  [2Jan escape"))
+}
+
 // connected is an ExperienceHubConnection as newResource makes it.
 func connected(name string, c *v1alpha1.ExperienceHubConnection, conditions ...metav1.Condition) *resource {
 	r := &resource{connection: c}

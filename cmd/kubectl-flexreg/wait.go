@@ -27,7 +27,7 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 	look := func(r *resource) (bool, error) {
 		if now := state(r.condition(about)); now != told {
 			told = now
-			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), oneLine(r.String()+": "+now))
+			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), r.String()+": "+now)
 		}
 		done := e.reached(r, value)
 		if done && r.is(about) || done && about == v1alpha1.ConditionReady {
@@ -67,11 +67,12 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 	return fmt.Errorf("waiting for %s: %w", changed, err)
 }
 
+// state is what a condition says, in one line whatever its message has.
 func state(c metav1.Condition) string {
 	if c.Reason == "" {
 		return "the operator has told no condition " + c.Type + " yet"
 	}
-	return fmt.Sprintf("%s is %s, %s: %s", c.Type, c.Status, c.Reason, c.Message)
+	return oneLine(fmt.Sprintf("%s is %s, %s: %s", c.Type, c.Status, c.Reason, c.Message))
 }
 
 // answered says that the status speaks of what was changed: of the spec's generation or, for an annotation, which has none, by
