@@ -543,7 +543,9 @@ func (s *suite) connections() {
 	var one v1alpha1.ExperienceHubConnection
 	s.Expect(json.Unmarshal([]byte(s.flexreg(0, "status", "aehconn/hub", "-n", unwatched, "-o", "json").out), &one)).To(Succeed())
 	s.Expect(one.Status.Renamed).To(HaveLen(2))
-	s.Expect(s.flexreg(0, "__complete", "--namespace="+unwatched, "--kubeconfig="+s.kubeconfig, "status", "aehconn/").out).To(ContainSubstring("aehconn/hub\tLoginRequired\n"))
+	for command, offered := range map[string]string{"status": "aehconn/hub\tLoginRequired\n:4\n", "suspend": "aehconn/hub\tLoginRequired\n:4\n", "renew": ":4\n", "inspect": ":4\n"} {
+		s.Expect(s.flexreg(0, "__complete", "--namespace="+unwatched, "--kubeconfig="+s.kubeconfig, command, "aehconn/").out).To(Equal(offered), command)
+	}
 
 	told(-day, condition("Ready", "True", "Watching", "the operator that said so is gone"))
 	s.Expect(s.flexreg(2, "status", "ingress", "aehconn/hub", "-n", unwatched).errOut).To(Equal("1 of 2 not Ready: ExperienceHubConnection told/hub\n"))

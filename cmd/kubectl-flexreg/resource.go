@@ -252,7 +252,7 @@ func (c *cluster) list(ctx context.Context, kind schema.GroupVersionKind, labelS
 func (p *plugin) complete(s *selection) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		kind, _ := parse(begun)
-		if s.one && len(args) > 0 {
+		if s.one && len(args) > 0 || kind == connection && !s.connections {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		c, err := p.connect(false)
