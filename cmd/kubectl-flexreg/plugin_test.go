@@ -270,6 +270,10 @@ func (s *suite) inspect() {
 	s.Expect(wide).To(And(MatchRegexp(`Gateway: +edge\n`), MatchRegexp(`Agent ID: +%s\n`, gateway.AgentID), MatchRegexp(`Control plane: +https://`), MatchRegexp(`Expires: .* \(in 90d\)\n`),
 		MatchRegexp(`Key: +(RSA|ECDSA).*, matches the certificate\n`), MatchRegexp(`CN=.*, issued by CN=.*, the gateway's\n`)))
 	s.Expect(wide).NotTo(Or(ContainSubstring("PRIVATE"), ContainSubstring("BEGIN")))
+	const certificate = "(-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----)"
+	reversed := regexp.MustCompile(certificate+`(\s+)`+certificate).ReplaceAll(gateway.File, []byte("$3$2$1"))
+	r := s.call(bytes.NewReader(reversed), "inspect", "-f", "-", "-o", "wide")
+	s.Expect(r.out).To(MatchRegexp(`\nKey: +[^\n]*\nChain: +CN=Simulated[^\n]*\n +CN=%s,[^\n]*, the gateway's\n$`, gateway.AgentID), r.errOut)
 
 	for complaint, content := range map[string][]byte{
 		"the file is empty":                         nil,
