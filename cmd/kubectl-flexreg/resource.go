@@ -63,7 +63,8 @@ func (p *plugin) connect(allNamespaces bool) (*cluster, error) {
 	// What is needed is known: the API server needs not be asked what there is.
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
-	for _, kind := range []schema.GroupVersionKind{flexRegistration, connection, corev1.SchemeGroupVersion.WithKind("Secret"), appsv1.SchemeGroupVersion.WithKind("Deployment")} {
+	secret, deployment := corev1.SchemeGroupVersion.WithKind("Secret"), appsv1.SchemeGroupVersion.WithKind("Deployment")
+	for _, kind := range []schema.GroupVersionKind{flexRegistration, connection, secret, deployment} {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
 	c, err := client.NewWithWatch(config, client.Options{Scheme: p.scheme, Mapper: mapper})

@@ -198,7 +198,11 @@ func (v view) rollout(r *v1alpha1.RolloutStatus) string {
 	case r.StartTime != nil:
 		state = "under way since"
 	}
-	return list(fmt.Sprintf("number %d", r.Sequence), state+when(at != nil, " "+v.at(valueOf(at).Time)), when(len(r.Deployments) > 0, "of Deployments "+strings.Join(r.Deployments, ", ")))
+	return list(
+		fmt.Sprintf("number %d", r.Sequence),
+		state+when(at != nil, " "+v.at(valueOf(at).Time)),
+		when(len(r.Deployments) > 0, "of Deployments "+strings.Join(r.Deployments, ", ")),
+	)
 }
 
 // remedies are the commands by which a person ends what a reason of Ready says.
