@@ -49,15 +49,13 @@ func (r *Reconciler) askReplicas(ctx context.Context, o *observation) verdict {
 	if err != nil {
 		return failed(err)
 	}
-	connected, err := account.Replicas(ctx, o.environment, o.registration.AgentID(), platform.Connected)
+	connected, err := account.Replicas(ctx, o.environment, o.registration.AgentID())
 	if err != nil {
 		return failed(err)
 	}
 	want := o.Certificate.NotAfter.Truncate(time.Second)
 	var older, newer []platform.Replica
 	silent := 0
-	// Should the platform not have kept to the state that was asked for, those that are gone don't count.
-	connected = slices.DeleteFunc(connected, func(r platform.Replica) bool { return r.Status != platform.Connected })
 	for _, replica := range connected {
 		switch is := replica.CertificateExpirationDate; {
 		case is.IsZero():

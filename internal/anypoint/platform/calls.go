@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,9 +29,8 @@ type Status string
 // The states that are known. A gateway that was deleted stays as a tombstone with the state Deleted; a replica that
 // has disconnected stays listed for seven days.
 const (
-	Connected    Status = "CONNECTED"
-	Disconnected Status = "DISCONNECTED"
-	Deleted      Status = "DELETED"
+	Connected Status = "CONNECTED"
+	Deleted   Status = "DELETED"
 )
 
 // Environment is where gateways are.
@@ -55,28 +55,16 @@ func (d *Date) UnmarshalJSON(text []byte) error {
 
 // Gateway is a registered gateway. Its ID is the registration's agentId.
 type Gateway struct {
-	ID             string         `json:"id"`
-	Name           string         `json:"name"`
-	Status         Status         `json:"status"`
-	OrganizationID string         `json:"organizationId"`
-	Replicas       []ReplicaGroup `json:"replicas"`
-}
-
-// ReplicaGroup sums up a gateway's replicas of one state.
-type ReplicaGroup struct {
-	Status                     Status `json:"status"`
-	Count                      int    `json:"count"`
-	CertificateExpirationDates []Date `json:"certificateExpirationDates"`
+	ID     string `json:"id"`
+	Status Status `json:"status"`
 }
 
 // Replica is one replica of a gateway, wherever it runs.
 type Replica struct {
-	ID       string `json:"id"`
-	TargetID string `json:"targetId"` // the gateway's ID
+	ID string `json:"id"`
 	// Name is "POD.NAMESPACE", with the namespace "default" where the replica has none.
 	Name                      string `json:"name"`
 	Status                    Status `json:"status"`
-	ConnectedAt               Date   `json:"connectedAt"`
 	CertificateExpirationDate Date   `json:"certificateExpirationDate"` // of the certificate that it presents
 }
 
@@ -124,10 +112,12 @@ func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gatew
 	return g, nil
 }
 
-// Replicas lists the replicas of a gateway that are in a state, or all if it is "". Each is listed once. While some
-// vanish between two pages, the platform may leave out others that are there all the time; up to 99 make one page.
-func (a *Account) Replicas(ctx context.Context, in Environment, gatewayID string, status Status) ([]Replica, error) {
-	return list[Replica](ctx, a, in.askGateway("listing the replicas of the gateway", "replicas", gatewayID, "/replicas"), status)
+// Replicas lists the connected replicas of a gateway, each once. While some vanish between two pages, the platform may leave out
+// others that are there all the time; up to 99 make one page.
+func (a *Account) Replicas(ctx context.Context, in Environment, gatewayID string) ([]Replica, error) {
+	all, err := list[Replica](ctx, a, in.askGateway("listing the replicas of the gateway", "replicas", gatewayID, "/replicas"), Connected)
+	// Should the platform not have kept to the state that was asked for, those that are gone don't count.
+	return slices.DeleteFunc(all, func(r Replica) bool { return r.Status != Connected }), err
 }
 
 // list gets all pages of what is in a state, or of all if it is "". The end is a page that isn't full; one past the end is empty.

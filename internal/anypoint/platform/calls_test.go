@@ -26,21 +26,13 @@ func TestCalls(t *testing.T) {
 	b.Expect(b.account.Organization(t.Context())).To(Equal(b.OrganizationID()))
 	g, err := b.account.Gateway(t.Context(), b.in, b.gateway.AgentID)
 	b.Expect(err).NotTo(HaveOccurred())
-	b.Expect(g).To(Equal(Gateway{ID: b.gateway.AgentID, Name: "ingress", Status: Connected, OrganizationID: b.OrganizationID(),
-		Replicas: []ReplicaGroup{
-			{Connected, 2, []Date{{expiry}}},
-			{Disconnected, 1, []Date{{b.gateway.NotAfter.UTC()}}},
-		}}))
+	b.Expect(g).To(Equal(Gateway{ID: b.gateway.AgentID, Status: Connected}))
 	b.Expect(b.account.Gateways(t.Context(), b.in)).To(ConsistOf(HaveField("ID", b.gateway.AgentID)))
 
-	all, err := b.account.Replicas(t.Context(), b.in, b.gateway.AgentID, "")
-	b.Expect(err).NotTo(HaveOccurred())
-	b.Expect(all).To(HaveLen(3))
-	b.Expect(all[0]).To(Equal(Replica{ID: "r-1", TargetID: b.gateway.AgentID, Name: "pod-1.gateway", Status: Connected,
-		ConnectedAt: Date{noon}, CertificateExpirationDate: Date{expiry}}))
-	connected, err := b.account.Replicas(t.Context(), b.in, b.gateway.AgentID, Connected)
+	connected, err := b.account.Replicas(t.Context(), b.in, b.gateway.AgentID)
 	b.Expect(err).NotTo(HaveOccurred())
 	b.Expect(connected).To(HaveLen(2))
+	b.Expect(connected[0]).To(Equal(Replica{ID: "r-1", Name: "pod-1.gateway", Status: Connected, CertificateExpirationDate: Date{expiry}}))
 	b.Expect(connected[1].CertificateExpirationDate.IsZero()).To(BeTrue(), "it has none")
 
 	b.DeleteGateway(b.gateway.AgentID)
@@ -54,7 +46,7 @@ func TestSeveralHundredReplicas(t *testing.T) {
 	for _, n := range []int{0, 99, 100, 101, 200, 730} {
 		b := newBench(t)
 		b.SetReplicas(b.gateway.AgentID, make([]simulator.Replica, n)...)
-		all, err := b.account.Replicas(t.Context(), b.in, b.gateway.AgentID, Connected)
+		all, err := b.account.Replicas(t.Context(), b.in, b.gateway.AgentID)
 		b.Expect(err).NotTo(HaveOccurred())
 		b.Expect(all).To(HaveLen(n))
 		b.Expect(b.count(simulator.CallReplicas)).To(Equal(n/100 + 1))
@@ -101,12 +93,12 @@ func TestPagesOfWhatChanges(t *testing.T) {
 			content := []any{}
 			for i := number * size; i < len(there) && i < (number+1)*size; i++ {
 				name := fmt.Sprintf("as of page %d", number)
-				content = append(content, map[string]any{"id": there[i], "name": name})
+				content = append(content, map[string]any{"id": there[i], "name": name, "status": Connected})
 				last[there[i]] = name
 			}
 			_ = json.NewEncoder(w).Encode(map[string]any{"content": content, "pageNumber": number, "pageSize": size})
 		})
-		all, err := h.account.Replicas(t.Context(), prod, "gw", "")
+		all, err := h.account.Replicas(t.Context(), prod, "gw")
 		h.Expect(err).NotTo(HaveOccurred(), "seed %d", seed)
 		listed := map[string]string{}
 		for _, r := range all {
@@ -183,7 +175,7 @@ func TestIDsThatWouldLeadElsewhereAreNotSent(t *testing.T) {
 		}
 		_, err := h.account.Gateway(t.Context(), prod, id)
 		h.Expect(failed(t, err).Class).To(Equal(GatewayNotFound), "%q", id)
-		_, err = h.account.Replicas(t.Context(), prod, id, "")
+		_, err = h.account.Replicas(t.Context(), prod, id)
 		h.Expect(failed(t, err).Class).To(Equal(GatewayNotFound), "%q", id)
 	}
 	requests, logins := h.seen()

@@ -94,7 +94,7 @@ func TestServersOfAnUnknownCAAreNotAsked(t *testing.T) {
 
 func TestRequestsCarryHeaders(t *testing.T) {
 	h := newHostile(t, answering(200, `{"content":[]}`))
-	_, err := h.account.Replicas(t.Context(), prod, "gw-1", Connected)
+	_, err := h.account.Replicas(t.Context(), prod, "gw-1")
 	h.Expect(err).NotTo(HaveOccurred())
 	requests, logins := h.seen()
 	h.Expect(logins).To(Equal(1))

@@ -30,7 +30,7 @@ func call(t *testing.T, a *Account, which string) (any, error) {
 	case "gateway":
 		return a.Gateway(t.Context(), prod, "gw-1")
 	default:
-		return a.Replicas(t.Context(), prod, "gw-1", "")
+		return a.Replicas(t.Context(), prod, "gw-1")
 	}
 }
 
@@ -120,7 +120,7 @@ func TestErrorsOfTheSimulatedPlatform(t *testing.T) {
 	_, err = b.account.Gateways(t.Context(), Environment{"another", b.EnvironmentID()})
 	b.Expect(failed(t, err).Class).To(Equal(anypoint.MissingScope))
 	b.SetScopes(b.app, simulator.ScopeViewOrganization)
-	_, err = b.account.Replicas(t.Context(), b.in, b.gateway.AgentID, "")
+	_, err = b.account.Replicas(t.Context(), b.in, b.gateway.AgentID)
 	b.Expect(failed(t, err).Class).To(Equal(anypoint.MissingScope))
 	b.Expect(b.count(simulator.CallToken)).To(Equal(1))
 	b.Expect(err).To(MatchError(ContainSubstring("give the connected app the scopes")))
