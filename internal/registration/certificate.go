@@ -7,7 +7,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"strings"
@@ -43,12 +42,8 @@ func (c Certificate) NewerThan(o Certificate) bool {
 }
 
 func describe(c *x509.Certificate) Certificate {
-	serial := strings.ToUpper(hex.EncodeToString(c.SerialNumber.Bytes()))
-	if serial == "" {
-		serial = "00"
-	}
 	return Certificate{
-		SerialNumber: serial,
+		SerialNumber: fmt.Sprintf("%02X", c.SerialNumber.Bytes()), // zero has none, and is 00
 		Fingerprint:  fmt.Sprintf("%x", sha256.Sum256(c.Raw)),
 		NotBefore:    c.NotBefore.UTC(),
 		NotAfter:     c.NotAfter.UTC(),
@@ -59,28 +54,24 @@ func describe(c *x509.Certificate) Certificate {
 // blocks and text around them.
 func parseChain(text string) (chain []*x509.Certificate, canonical string, _ *Error) {
 	const remedy = "Put the file in as flexctl wrote it, or renew the registration."
-	blocks, ok := decodePEM(text)
-	if !ok {
+	blocks, damaged := decodePEM(text, func(kind string) bool { return kind == "CERTIFICATE" })
+	switch {
+	case damaged:
 		return nil, "", fail(CodeInvalidCertificate, "tls.crt holds a damaged PEM block. %s", remedy)
+	case len(blocks) == 0:
+		return nil, "", fail(CodeInvalidCertificate, "tls.crt holds no PEM certificate (BEGIN CERTIFICATE). %s", remedy)
+	case len(blocks) > maxChain:
+		return nil, "", fail(CodeUnsupportedCertificate, "tls.crt holds more than %d certificates. %s", maxChain, remedy)
 	}
-	for _, block := range blocks {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
+	for i, block := range blocks {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, "", fail(CodeInvalidCertificate, "certificate %d of tls.crt cannot be read. %s", len(chain)+1, remedy)
-		}
-		if chain = append(chain, c); len(chain) > maxChain {
-			return nil, "", fail(CodeUnsupportedCertificate, "tls.crt holds more than %d certificates. %s", maxChain, remedy)
+			return nil, "", fail(CodeInvalidCertificate, "certificate %d of tls.crt cannot be read. %s", i+1, remedy)
 		}
 		if problem := absurdity(c); problem != "" {
-			return nil, "", fail(CodeUnsupportedCertificate, "certificate %d of tls.crt %s. %s", len(chain), problem, remedy)
+			return nil, "", fail(CodeUnsupportedCertificate, "certificate %d of tls.crt %s. %s", i+1, problem, remedy)
 		}
-		canonical += encodePEM(block)
-	}
-	if len(chain) == 0 {
-		return nil, "", fail(CodeInvalidCertificate, "tls.crt holds no PEM certificate (BEGIN CERTIFICATE). %s", remedy)
+		chain, canonical = append(chain, c), canonical+encodePEM(block)
 	}
 	return chain, canonical, nil
 }
@@ -108,37 +99,34 @@ func absurdity(c *x509.Certificate) string {
 // parseKey reads the private key of a tls.key, and returns its public half and the key as canonical PEM.
 func parseKey(text string) (public crypto.PublicKey, canonical string, _ *Error) {
 	const remedy = "Put the file in as flexctl wrote it, or register the gateway again."
-	blocks, ok := decodePEM(text)
-	if !ok {
+	// openssl writes EC PARAMETERS in front of a key.
+	blocks, damaged := decodePEM(text, func(kind string) bool { return strings.HasSuffix(kind, "PRIVATE KEY") })
+	switch {
+	case damaged:
 		return nil, "", fail(CodeInvalidKey, "tls.key holds a damaged PEM block. %s", remedy)
+	case len(blocks) == 0:
+		return nil, "", fail(CodeInvalidKey, "tls.key holds no PEM private key (BEGIN PRIVATE KEY). %s", remedy)
 	}
-	for _, block := range blocks {
-		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			continue // openssl writes EC PARAMETERS in front of a key
-		}
-		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["Proc-Type"] != "" || block.Headers["DEK-Info"] != "" {
-			return nil, "", fail(CodeEncryptedKey, "tls.key is encrypted, and neither the gateway nor flexctl asks for a passphrase. Put in the key as flexctl wrote it.")
-		}
-		if len(block.Bytes) > maxKeyDER {
-			return nil, "", fail(CodeInvalidKey, "tls.key is larger than any supported private key. %s", remedy)
-		}
-		var key any
-		var err error
-		switch block.Type {
-		case "PRIVATE KEY":
-			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-		case "RSA PRIVATE KEY":
-			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-		case "EC PRIVATE KEY":
-			key, err = x509.ParseECPrivateKey(block.Bytes)
-		}
-		signer, ok := key.(crypto.Signer)
-		if err != nil || !ok {
-			return nil, "", fail(CodeInvalidKey, "the private key in tls.key cannot be read. %s", remedy)
-		}
-		return signer.Public(), encodePEM(block), nil
+	block := blocks[0]
+	var key any
+	var err error
+	switch {
+	case block.Type == "ENCRYPTED PRIVATE KEY", block.Headers["Proc-Type"] != "", block.Headers["DEK-Info"] != "":
+		return nil, "", fail(CodeEncryptedKey, "tls.key is encrypted, and neither the gateway nor flexctl asks for a passphrase. Put in the key as flexctl wrote it.")
+	case len(block.Bytes) > maxKeyDER:
+		return nil, "", fail(CodeInvalidKey, "tls.key is larger than any supported private key. %s", remedy)
+	case block.Type == "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case block.Type == "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case block.Type == "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
 	}
-	return nil, "", fail(CodeInvalidKey, "tls.key holds no PEM private key (BEGIN PRIVATE KEY). %s", remedy)
+	signer, ok := key.(crypto.Signer)
+	if err != nil || !ok {
+		return nil, "", fail(CodeInvalidKey, "the private key in tls.key cannot be read. %s", remedy)
+	}
+	return signer.Public(), encodePEM(block), nil
 }
 
 // leaf finds the certificate of a key, wherever it stands in the chain.
@@ -151,17 +139,17 @@ func leaf(chain []*x509.Certificate, key crypto.PublicKey) (Certificate, *Error)
 	return Certificate{}, fail(CodeKeyMismatch, "tls.key belongs to no certificate of tls.crt. Put certificate and key in as one flexctl run wrote them.")
 }
 
-// decodePEM returns all PEM blocks of a text. It is false if there is the beginning of one that is not among them:
+// decodePEM returns the PEM blocks of a text that are wanted. It is damaged if there is the beginning of one that can't be read:
 // pem.Decode skips what is damaged, and half a chain must not pass for a whole one.
-func decodePEM(text string) (blocks []*pem.Block, ok bool) {
-	rest := []byte(text)
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return blocks, len(blocks) == strings.Count(text, "-----BEGIN ")
+func decodePEM(text string, wanted func(kind string) bool) (blocks []*pem.Block, damaged bool) {
+	left := strings.Count(text, "-----BEGIN ")
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		left--
+		if wanted(block.Type) {
+			blocks = append(blocks, block)
 		}
-		blocks = append(blocks, block)
 	}
+	return blocks, left != 0
 }
 
 func encodePEM(block *pem.Block) string {
