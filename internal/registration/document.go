@@ -1,9 +1,7 @@
 package registration
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"regexp"
 	"slices"
 	"unicode/utf8"
@@ -33,10 +31,7 @@ type file struct {
 }
 
 // load reads src into nodes. Nothing is decoded further, so aliases stay single nodes and are never expanded.
-func load(key string, src []byte) (f file, err error) {
-	if len(src) > MaxSize {
-		return file{}, fail(CodeTooLarge, "the file has %d bytes, more than the %d allowed for a registration. Move documents of your own to a file (Secret key) of their own.", len(src), MaxSize).at(key, nil)
-	}
+func load(key string, src []byte) (f file, err *Error) {
 	if !utf8.Valid(src) {
 		return file{}, fail(CodeNotYAML, "the file is not UTF-8 text. Put the file in as flexctl wrote it.").at(key, nil)
 	}
@@ -46,24 +41,19 @@ func load(key string, src []byte) (f file, err error) {
 			f, err = file{}, fail(CodeNotYAML, "the file cannot be read as YAML. Put the file in as flexctl wrote it.").at(key, nil)
 		}
 	}()
-	f = file{key: key, src: src}
 	text := version12.ReplaceAll(src, []byte("${1}1"))
-	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
-	if err != nil {
-		return file{}, fail(CodeNotYAML, "the YAML reader could not be set up").at(key, nil)
+	var docs []node
+	if err := yaml.Load(text, &docs, yaml.WithAllDocuments(), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth)))); err != nil {
+		return file{}, syntaxError(err).at(key, nil)
 	}
-	for {
-		var doc node
-		switch err := loader.Load(&doc); {
-		case errors.Is(err, io.EOF):
-			return f, nil
-		case err != nil:
-			return file{}, syntaxError(err).at(key, nil)
-		case len(f.docs) == maxDocuments:
-			return file{}, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments).at(key, nil)
-		}
+	if len(docs) > maxDocuments {
+		return file{}, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments).at(key, nil)
+	}
+	f = file{key: key, src: src}
+	for _, doc := range docs {
 		f.docs = append(f.docs, doc.Content[0])
 	}
+	return f, nil
 }
 
 // syntaxError takes the position from the library's error, and only that: its text quotes the file.
@@ -80,18 +70,19 @@ func (f file) isEmpty() bool {
 	return !slices.ContainsFunc(f.docs, func(n *node) bool { return n.Kind != yaml.ScalarNode || n.Value != "" })
 }
 
-// values returns all values of a mapping's field, looking through aliases and including those of duplicate keys:
-// whatever some reader of the file might take for the field's value.
-func values(mapping *node, field string) (all []*node) {
-	if mapping.Kind != yaml.MappingNode {
-		return nil
+// holds says that a node at a path of fields is as it is wanted: any of those that some reader of the file might take, looking
+// through aliases and including those of duplicate fields.
+func holds(n *node, wanted func(*node) bool, path ...string) bool {
+	if len(path) == 0 {
+		return wanted(n)
 	}
-	for i := 0; i < len(mapping.Content); i += 2 {
-		if k := resolve(mapping.Content[i]); k.Kind == yaml.ScalarNode && k.Value == field {
-			all = append(all, resolve(mapping.Content[i+1]))
+	for i := 0; n != nil && n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
+		field, value := resolve(n.Content[i]), resolve(n.Content[i+1])
+		if field.Kind == yaml.ScalarNode && field.Value == path[0] && holds(value, wanted, path[1:]...) {
+			return true
 		}
 	}
-	return all
+	return false
 }
 
 func resolve(n *node) *node {
@@ -101,68 +92,72 @@ func resolve(n *node) *node {
 	return n
 }
 
-// child returns the node at a path of fields, nil if there is none.
-func child(n *node, path ...string) *node {
-	for _, field := range path {
-		all := values(n, field)
-		if len(all) == 0 {
-			return nil
-		}
-		n = all[0]
-	}
-	return n
+// child returns the first node at a path of fields, nil if there is none.
+func child(n *node, path ...string) (first *node) {
+	holds(n, func(n *node) bool { first = n; return true }, path...)
+	return first
 }
+
+// isText tells whether there is a scalar that is not null.
+func isText(n *node) bool { return n != nil && n.Kind == yaml.ScalarNode && n.Tag != "!!null" }
 
 // scalar returns the text at a path of fields, "" if there is none or it is null.
 func scalar(n *node, path ...string) string {
-	if n = child(n, path...); n == nil || n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-		return ""
+	if n = child(n, path...); isText(n) {
+		return n.Value
 	}
-	return n.Value
+	return ""
 }
 
-// checkPlain refuses, in the registration's own documents, all of YAML that different readers understand differently
+// walk visits a node and those below it, until one is refused. It follows no aliases.
+func walk(n *node, visit func(*node) *Error) *Error {
+	err := visit(n)
+	for i := 0; err == nil && i < len(n.Content); i++ {
+		err = walk(n.Content[i], visit)
+	}
+	return err
+}
+
+// checkPlain refuses, in one of the registration's own documents, all of YAML that different readers understand differently
 // or that makes one place of the file mean another: what is validated here must be what the gateway and flexctl see.
-func checkPlain(root *node) *Error {
+func (d document) checkPlain() *Error {
 	count := 0
-	var check func(n *node) *Error
-	check = func(n *node) *Error {
-		count++
-		problem, fields := "", map[string]bool{}
-		switch {
-		case n.Kind == yaml.AliasNode:
-			problem = "an alias (*name)"
-		case n.Anchor != "":
-			problem = "an anchor (&name)"
-		case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!":
-			problem = "a tag (!name)"
-		case n.Tag == "!!merge":
-			problem = "a merge key (<<)"
-		case count > maxNodes:
-			problem = "absurdly many fields"
-		}
-		for i, c := range n.Content {
-			if n.Kind == yaml.MappingNode && i%2 == 0 && problem == "" {
-				if c.Kind == yaml.MappingNode || c.Kind == yaml.SequenceNode {
-					problem = "a field whose name is no string"
-				} else if fields[c.Value] {
-					problem, n = "a field twice", c
-				}
-				fields[c.Value] = true
-			}
-			if problem != "" {
-				break
-			}
-			if err := check(c); err != nil {
-				return err
-			}
+	return walk(d.root, func(n *node) *Error {
+		problem, at := oddity(n)
+		if count++; problem == "" && count > maxNodes {
+			problem, at = "absurdly many fields", n
 		}
 		if problem == "" {
 			return nil
 		}
-		return fail(CodeUnsupportedYAML, "the registration's own documents must be plain YAML, but here is %s. Write it out; documents of your own may use it.", problem).at("", n)
+		return fail(CodeUnsupportedYAML, "the registration's own documents must be plain YAML, but here is %s. Write it out; documents of your own may use it.", problem).at(d.key, at)
+	})
+}
+
+// oddity says what is not plain about a node itself, and where; "" if it is plain.
+func oddity(n *node) (problem string, at *node) {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		return "an alias (*name)", n
+	case n.Anchor != "":
+		return "an anchor (&name)", n
+	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!":
+		return "a tag (!name)", n
+	case n.Tag == "!!merge":
+		return "a merge key (<<)", n
 	}
-	return check(root)
+	fields := map[string]bool{}
+	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
+		field := n.Content[i]
+		if field.Kind == yaml.MappingNode || field.Kind == yaml.SequenceNode {
+			return "a field whose name is no string", n
+		}
+		if fields[field.Value] {
+			return "a field twice", field
+		}
+		fields[field.Value] = true
+	}
+	return "", nil
 }
 
 // plainText is what reads as itself without quotes in every YAML reader.
@@ -199,23 +194,19 @@ func sameNodes(a, b *node) bool {
 // marshal writes documents as one file, and makes sure that reading it gives them again. It gives the library copies,
 // because Dump takes the tags off what it writes.
 func marshal(docs ...*node) ([]byte, *Error) {
-	var b bytes.Buffer
-	for i, doc := range docs {
-		if i > 0 {
-			b.WriteString("---\n")
-		}
-		text, err := yaml.Dump(copied(doc), yaml.WithIndent(4), yaml.WithLineWidth(-1))
-		if err != nil {
-			return nil, fail(CodeUnsupportedYAML, "the registration's own documents cannot be written back as YAML. Put the file in as flexctl wrote it.")
-		}
-		b.Write(text)
+	var copies []*node
+	for _, doc := range docs {
+		copies = append(copies, copied(doc))
 	}
-	again, err := load("", b.Bytes())
-	if CodeOf(err) == CodeTooLarge {
+	text, err := yaml.Dump(copies, yaml.WithAllDocuments(), yaml.WithIndent(4), yaml.WithLineWidth(-1))
+	if err != nil {
+		return nil, fail(CodeUnsupportedYAML, "the registration's own documents cannot be written back as YAML. Put the file in as flexctl wrote it.")
+	}
+	if len(text) > MaxSize {
 		return nil, fail(CodeTooLarge, "the registration's own documents have more than the %d bytes allowed. Put the file in as flexctl wrote it.", MaxSize)
 	}
-	if err != nil || !slices.EqualFunc(again.docs, docs, sameNodes) {
+	if again, err := load("", text); err != nil || !slices.EqualFunc(again.docs, docs, sameNodes) {
 		return nil, fail(CodeUnsupportedYAML, "the registration's own documents cannot be written back unchanged as YAML. Put the file in as flexctl wrote it.")
 	}
-	return b.Bytes(), nil
+	return text, nil
 }

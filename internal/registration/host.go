@@ -40,27 +40,22 @@ func canonicalHost(host string) string {
 	return strings.TrimSuffix(lower, ":443")
 }
 
-// checkURLs finds a URL below n that would take the gateway's traffic, or the operator's credentials, off TLS or
-// somewhere else than it seems to.
-func checkURLs(n *node) *Error {
-	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "://") && parseURL(n.Value, "https", "wss") == nil {
-		return fail(CodeInvalidURL, "this URL of spec.platformConnection is not a valid https or wss URL with a host and without user info. Put the file in as flexctl wrote it.").at("", n)
-	}
-	for _, c := range n.Content {
-		if err := checkURLs(c); err != nil {
-			return err
+// readURLs returns the base URL of a platformConnection, "" if it has none. It refuses what would take the gateway's traffic, or the
+// operator's credentials, off TLS or somewhere else than it seems to.
+func readURLs(connection *node) (base string, _ *Error) {
+	if err := walk(connection, func(n *node) *Error {
+		if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "://") || parseURL(n.Value, "https", "wss") != nil {
+			return nil
 		}
+		return fail(CodeInvalidURL, "this URL of spec.platformConnection is not a valid https or wss URL with a host and without user info. Put the file in as flexctl wrote it.").at("", n)
+	}); err != nil {
+		return "", err
 	}
-	return nil
-}
-
-// anypointURL returns the base URL of a platformConnection, "" if it has none.
-func anypointURL(connection *node) (string, *Error) {
 	n := child(connection, "anypoint")
 	if n == nil || n.Tag == "!!null" {
 		return "", nil
 	}
-	u := parseURL(scalar(n), "https")
+	u := parseURL(n.Value, "https")
 	if u == nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return "", fail(CodeInvalidURL, "spec.platformConnection.anypoint is not a valid https URL with a host and without user info, query and fragment. Put the file in as flexctl wrote it.").at("", n)
 	}

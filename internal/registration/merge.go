@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -19,25 +20,26 @@ func Merge(data map[string][]byte, key string, from *Registration) (map[string][
 	if old.agentID != from.agentID {
 		return nil, fail(CodeAgentIDMismatch, "the Secret holds the registration of another gateway (another agentId) by now, so nothing was written to it.").at(key, nil)
 	}
-	f := p.files[p.secretFile]
-	var edits []edit
-	for _, part := range []struct {
+	type part struct {
 		scalar   *node
 		old, new string
-	}{{p.chain, old.chain, from.chain}, {p.key, old.key, from.key}} {
+	}
+	parts := []part{{p.chain, old.chain, from.chain}, {p.key, old.key, from.key}}
+	// The one further down comes first, so that the other one stays where it is.
+	slices.SortFunc(parts, func(a, b part) int {
+		return cmp.Or(b.scalar.Line-a.scalar.Line, b.scalar.Column-a.scalar.Column)
+	})
+	src, ok := p.secret.src, true
+	for _, part := range parts {
 		if part.old == part.new {
 			continue
 		}
-		e, ok := replaceScalar(f.src, p.secretMapping, part.scalar, part.new)
-		if !ok {
-			return nil, mergeFailed("its place in the file was not found").at(f.key, part.scalar)
+		if src, ok = replaceScalar(src, child(p.secret.root, "spec"), part.scalar, part.new); !ok {
+			return nil, mergeFailed("its place in the file was not found").at(p.secret.key, part.scalar)
 		}
-		edits = append(edits, e)
 	}
 	merged := maps.Clone(data)
-	if len(edits) > 0 {
-		merged[f.key] = apply(f.src, edits)
-	}
+	merged[p.secret.key] = src
 	if err := checkMerged(merged, key, from, p); err != nil {
 		return nil, err
 	}
@@ -46,18 +48,6 @@ func Merge(data map[string][]byte, key string, from *Registration) (map[string][
 
 func mergeFailed(what string) *Error {
 	return fail(CodeMergeFailed, "the new certificate could not be put into the file as it is written there: %s. Nothing was written. Put tls.crt and tls.key in as flexctl wrote them (block scalars).", what)
-}
-
-// apply returns src with the edits, which don't overlap.
-func apply(src []byte, edits []edit) []byte {
-	slices.SortFunc(edits, func(a, b edit) int { return a.start - b.start })
-	var out []byte
-	end := 0
-	for _, e := range edits {
-		out = append(append(out, src[end:e.start]...), e.text...)
-		end = e.end
-	}
-	return append(out, src[end:]...)
 }
 
 // checkMerged makes sure that merged holds from's certificate and key, and that all documents of it say otherwise

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -11,14 +12,17 @@ import (
 
 const apiGroup = "gateway.mulesoft.com/"
 
-// place is where a registration stands: its files, and the nodes of its parts in them.
+// place is where a registration stands: its files, and its parts in them.
 type place struct {
-	files         []file // the registration's, and the split layout's second one where there is one
-	config        *node  // root of the Configuration document, in files[0]
-	secret        *node  // root of the Secret document
-	secretFile    int    // index in files
-	chain, key    *node  // the scalars tls.crt and tls.key
-	secretMapping *node  // the mapping that holds them
+	files          []file // the registration's, and the split layout's second one where there is one
+	config, secret document
+	chain, key     *node // the scalars tls.crt and tls.key
+}
+
+// document is one of the registration's own documents, in its file.
+type document struct {
+	file
+	root *node
 }
 
 // Parse reads the registration out of the data of a Kubernetes Secret (file name to content). key names the file;
@@ -29,209 +33,172 @@ func Parse(data map[string][]byte, key string) (*Registration, error) {
 }
 
 func read(data map[string][]byte, key string) (*Registration, *place, error) {
-	files, err := loadFiles(data, key)
-	if err != nil {
+	r, p := &Registration{}, &place{}
+	var err *Error
+	if p.files, err = loadFiles(data, key); err != nil {
 		return nil, nil, err
 	}
-	p := &place{files: files}
-	if err := p.findConfig(); err != nil {
-		return nil, nil, err
-	}
-	r := &Registration{config: normalised(p.config)}
-	if err := r.readConnection(child(p.config, "spec", "platformConnection")); err != nil {
-		err.Key = key
-		return nil, nil, err
-	}
-	if err := p.findSecret(); err != nil {
-		return nil, nil, err
-	}
-	if err := r.readPair(p); err != nil {
-		return nil, nil, err
+	for _, step := range []func(*place) *Error{r.readConnection, r.findPair, r.readPair} {
+		if err := step(p); err != nil {
+			return nil, nil, err
+		}
 	}
 	return r, p, nil
 }
 
-func loadFiles(data map[string][]byte, key string) ([]file, error) {
-	content, found := data[key]
+func loadFiles(data map[string][]byte, key string) (files []file, _ *Error) {
+	keys := slices.Sorted(maps.Keys(data))
+	_, found := data[key]
 	switch {
-	case isLegacy(data, key, found):
+	case isLegacy(key) && found, !found && slices.ContainsFunc(keys, isLegacy):
 		return nil, fail(CodeLegacyLayout, "these are the files of Flex Gateway 1.0 (.conf, .key, .pem). Run `flexctl migrate` on them and put in the registration.yaml that it makes.").at(key, nil)
 	case !found:
-		return nil, fail(CodeNoSuchKey, "the Secret has no such key; it has: %s. Name the key that holds the registration, or put the file in under this one.", keyNames(data)).at(key, nil)
+		return nil, fail(CodeNoSuchKey, "the Secret has no such key; it has: %s. Name the key that holds the registration, or put the file in under this one.", listed(keys)).at(key, nil)
 	}
-	// Sizes come first: nothing is parsed for data that will be refused.
-	second, split := data[CertificateKey]
-	split = split && key != CertificateKey
-	if split && len(second) > MaxSize {
-		_, err := load(CertificateKey, second)
-		return nil, err
+	names := []string{key}
+	if _, split := data[CertificateKey]; split && key != CertificateKey {
+		names = append(names, CertificateKey)
 	}
-	first, err := load(key, content)
-	if err != nil {
-		return nil, err
+	for _, name := range names { // Sizes come first: nothing is parsed for data that will be refused.
+		if size := len(data[name]); size > MaxSize {
+			return nil, fail(CodeTooLarge, "the file has %d bytes, more than the %d allowed for a registration. Move documents of your own to a file (Secret key) of their own.", size, MaxSize).at(name, nil)
+		}
 	}
-	if first.isEmpty() {
-		return nil, fail(CodeEmpty, "the file is empty, which is what an aborted registration leaves. Run `flexctl registration create` again and put in the file that it makes.").at(key, nil)
+	for _, name := range names {
+		f, err := load(name, data[name])
+		if err != nil {
+			return nil, err
+		}
+		if name == key && f.isEmpty() {
+			return nil, fail(CodeEmpty, "the file is empty, which is what an aborted registration leaves. Run `flexctl registration create` again and put in the file that it makes.").at(key, nil)
+		}
+		files = append(files, f)
 	}
-	if !split {
-		return []file{first}, nil
-	}
-	other, err := load(CertificateKey, second)
-	return []file{first, other}, err
+	return files, nil
 }
 
-// isLegacy recognises the layout of Flex Gateway 1.0: three files named platform or after the gateway's UUID.
-func isLegacy(data map[string][]byte, key string, found bool) bool {
-	legacy := func(name string) bool {
-		base, _, _ := strings.Cut(name, ".")
-		_, err := uuid.Parse(base)
-		return (base == "platform" || err == nil) && slices.Contains([]string{".conf", ".key", ".pem"}, name[len(base):])
-	}
-	if found {
-		return legacy(key)
-	}
-	return slices.ContainsFunc(slices.Collect(maps.Keys(data)), legacy)
+// isLegacy recognises a file of Flex Gateway 1.0: of its three, which are named platform or after the gateway's UUID.
+func isLegacy(name string) bool {
+	base, extension, _ := strings.Cut(name, ".")
+	_, err := uuid.Parse(base)
+	return (base == "platform" || err == nil) && slices.Contains([]string{"conf", "key", "pem"}, extension)
 }
 
-// keyNames lists the keys of a Secret for a message.
-func keyNames(data map[string][]byte) string {
+// listed lists the keys of a Secret for a message.
+func listed(keys []string) string {
 	const most = 10
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(data)), func(k string) bool { return !secretKey.MatchString(k) })
-	switch {
-	case len(names) == 0:
-		return "none"
-	case len(names) > most:
-		return strings.Join(names[:most], ", ") + ", …"
+	keys = slices.DeleteFunc(keys, func(k string) bool { return !secretKey.MatchString(k) })
+	if len(keys) > most {
+		keys = append(keys[:most], "…")
 	}
-	return strings.Join(names, ", ")
+	return cmp.Or(strings.Join(keys, ", "), "none")
 }
 
-// isKind tells whether a document is, to some reader of the file, the gateway's document of a kind.
-func isKind(root *node, kind string) bool {
-	version := func(n *node) bool { return strings.HasPrefix(n.Value, apiGroup) && n.Value != apiGroup }
-	return slices.ContainsFunc(values(root, "apiVersion"), version) &&
-		slices.ContainsFunc(values(root, "kind"), func(n *node) bool { return n.Value == kind })
-}
-
-// findConfig finds the one Configuration document with a platform connection.
-func (p *place) findConfig() error {
-	for i, f := range p.files {
+// find returns the one document of the gateway's (not Kubernetes') of a kind that has, at a path, what is wanted; the zero document
+// where there is none. What counts is what some reader of the files may see.
+func (p *place) find(kind string, wanted func(*node) bool, path []string, second *Error) (found document, _ *Error) {
+	isVersion := func(n *node) bool { return strings.HasPrefix(n.Value, apiGroup) && n.Value != apiGroup }
+	isKind := func(n *node) bool { return n.Value == kind }
+	for _, f := range p.files {
 		for _, root := range f.docs {
-			isConnection := func(spec *node) bool {
-				return slices.ContainsFunc(values(spec, "platformConnection"), func(n *node) bool { return n.Kind == yaml.MappingNode })
-			}
-			if !isKind(root, "Configuration") || !slices.ContainsFunc(values(root, "spec"), isConnection) {
-				continue
-			}
-			if p.config != nil {
-				return fail(CodeAmbiguous, "this is the second document with a platformConnection, and which one the gateway takes is unknown. Keep one registration per Secret key.").at(f.key, root)
-			}
-			if i == 0 {
-				p.config = root
+			switch {
+			case !holds(root, isVersion, "apiVersion") || !holds(root, isKind, "kind") || !holds(root, wanted, path...):
+			case found.root != nil:
+				return document{}, second.at(f.key, root)
+			default:
+				found = document{f, root}
 			}
 		}
 	}
-	if p.config == nil {
-		return fail(CodeNoPlatformConnection, "no document is a registration (apiVersion gateway.mulesoft.com/…, kind Configuration, with spec.platformConnection). Put in the file that `flexctl registration create` made.").at(p.files[0].key, nil)
+	return found, nil
+}
+
+// readConnection finds the one Configuration document with a platform connection, and takes over what it says about the gateway.
+func (r *Registration) readConnection(p *place) (err *Error) {
+	isMapping := func(n *node) bool { return n.Kind == yaml.MappingNode }
+	p.config, err = p.find("Configuration", isMapping, []string{"spec", "platformConnection"},
+		fail(CodeAmbiguous, "this is the second document with a platformConnection, and which one the gateway takes is unknown. Keep one registration per Secret key."))
+	key := p.files[0].key
+	switch {
+	case err != nil:
+		return err
+	case p.config.key != key:
+		return fail(CodeNoPlatformConnection, "no document is a registration (apiVersion gateway.mulesoft.com/…, kind Configuration, with spec.platformConnection). Put in the file that `flexctl registration create` made.").at(key, nil)
 	}
-	if err := checkPlain(p.config); err != nil {
-		err.Key = p.files[0].key
+	if err := p.config.checkPlain(); err != nil {
 		return err
 	}
-	return nil
-}
-
-// readConnection takes over what the registration says about the gateway.
-func (r *Registration) readConnection(connection *node) *Error {
-	id, err := uuid.Parse(scalar(connection, "agentId"))
-	if err != nil || len(scalar(connection, "agentId")) != len(id.String()) {
-		position := child(connection, "agentId")
-		if position == nil {
-			position = connection
-		}
-		return fail(CodeInvalidAgentID, "spec.platformConnection.agentId is missing or no UUID. Put the file in as flexctl wrote it.").at("", position)
+	r.config = normalised(p.config.root)
+	connection := child(p.config.root, "spec", "platformConnection")
+	agent := child(connection, "agentId")
+	id, invalid := uuid.Parse(scalar(agent))
+	if invalid != nil || len(scalar(agent)) != len(id.String()) {
+		return fail(CodeInvalidAgentID, "spec.platformConnection.agentId is missing or no UUID. Put the file in as flexctl wrote it.").at(key, cmp.Or(agent, connection))
 	}
 	r.agentID = id.String()
 	r.name = scalar(connection, "assetName")
-	if err := checkURLs(connection); err != nil {
-		return err
+	if r.anypointURL, err = readURLs(connection); err != nil {
+		err.Key = key
 	}
-	var problem *Error
-	r.anypointURL, problem = anypointURL(connection)
-	return problem
+	return err
 }
 
-// findSecret follows certificateRef to the one Secret document of that name, and its scalars.
-func (p *place) findSecret() error {
+// findPair follows certificateRef to the one Secret document of that name, and to certificate and key in it.
+func (r *Registration) findPair(p *place) (err *Error) {
 	const remedy = "Put the file in as flexctl wrote it; a split registration needs " + CertificateKey + " in the same Secret."
-	key := p.files[0].key
-	connection := child(p.config, "spec", "platformConnection")
+	connection := child(p.config.root, "spec", "platformConnection")
 	ref := child(connection, "certificateRef")
-	if ref == nil {
-		return fail(CodeBrokenReference, "spec.platformConnection.certificateRef is missing. %s", remedy).at(key, connection)
-	}
 	name := scalar(ref, "name")
-	if scalar(ref, "kind") != "Secret" || name == "" {
-		return fail(CodeBrokenReference, "spec.platformConnection.certificateRef must have the kind Secret and a name. %s", remedy).at(key, ref)
+	switch {
+	case ref == nil:
+		return fail(CodeBrokenReference, "spec.platformConnection.certificateRef is missing. %s", remedy).at(p.config.key, connection)
+	case scalar(ref, "kind") != "Secret" || name == "":
+		return fail(CodeBrokenReference, "spec.platformConnection.certificateRef must have the kind Secret and a name. %s", remedy).at(p.config.key, ref)
 	}
 	quoted := ""
 	if isPlainName(name) {
 		quoted = " " + name
 	}
-	for i, f := range p.files {
-		for _, root := range f.docs {
-			isNamed := func(metadata *node) bool {
-				return slices.ContainsFunc(values(metadata, "name"), func(n *node) bool { return n.Value == name })
-			}
-			if !isKind(root, "Secret") || !slices.ContainsFunc(values(root, "metadata"), isNamed) {
-				continue
-			}
-			if p.secret != nil {
-				return fail(CodeAmbiguous, "this is the second Secret document%s, and which one the gateway takes is unknown. Keep one.", quoted).at(f.key, root)
-			}
-			p.secret, p.secretFile = root, i
-		}
+	isNamed := func(n *node) bool { return n.Value == name }
+	p.secret, err = p.find("Secret", isNamed, []string{"metadata", "name"},
+		fail(CodeAmbiguous, "this is the second Secret document%s, and which one the gateway takes is unknown. Keep one.", quoted))
+	switch {
+	case err != nil:
+		return err
+	case p.secret.root == nil:
+		return fail(CodeBrokenReference, "certificateRef leads nowhere: there is no Secret document%s. %s", quoted, remedy).at(p.config.key, ref)
 	}
-	if p.secret == nil {
-		return fail(CodeBrokenReference, "certificateRef leads nowhere: there is no Secret document%s. %s", quoted, remedy).at(key, ref)
-	}
-	key = p.files[p.secretFile].key
-	if err := checkPlain(p.secret); err != nil {
-		err.Key = key
+	if err := p.secret.checkPlain(); err != nil {
 		return err
 	}
-	p.secretMapping = child(p.secret, "spec")
-	p.chain, p.key = child(p.secret, "spec", "tls.crt"), child(p.secret, "spec", "tls.key")
-	for _, n := range []*node{p.chain, p.key} {
-		if n == nil || n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-			return fail(CodeBrokenReference, "the Secret document%s needs both spec.tls.crt and spec.tls.key. %s", quoted, remedy).at(key, p.secret)
-		}
+	p.chain, p.key = child(p.secret.root, "spec", "tls.crt"), child(p.secret.root, "spec", "tls.key")
+	if !isText(p.chain) || !isText(p.key) {
+		return fail(CodeBrokenReference, "the Secret document%s needs both spec.tls.crt and spec.tls.key. %s", quoted, remedy).at(p.secret.key, p.secret.root)
 	}
 	return nil
 }
 
 // readPair takes over certificate and key, and the documents as they will be written.
-func (r *Registration) readPair(p *place) error {
-	key := p.files[p.secretFile].key
+func (r *Registration) readPair(p *place) (err *Error) {
 	chain, chainPEM, err := parseChain(p.chain.Value)
 	if err != nil {
-		return err.at(key, p.chain)
+		return err.at(p.secret.key, p.chain)
 	}
 	public, keyPEM, err := parseKey(p.key.Value)
 	if err != nil {
-		return err.at(key, p.key)
+		return err.at(p.secret.key, p.key)
 	}
 	if r.certificate, err = leaf(chain, public); err != nil {
-		return err.at(key, p.key)
+		return err.at(p.secret.key, p.key)
 	}
 	r.chain, r.key = chainPEM, keyPEM
-	r.secret = normalised(p.secret)
+	r.secret = normalised(p.secret.root)
 	for field, text := range map[string]string{"tls.crt": chainPEM, "tls.key": keyPEM} {
 		n := child(r.secret, "spec", field)
 		n.Tag, n.Value, n.Style = "!!str", text, yaml.LiteralStyle
 	}
 	if r.documents, err = marshal(r.config, r.secret); err != nil {
-		return err.at(p.files[0].key, nil)
+		return err.at(p.config.key, nil)
 	}
 	return nil
 }

@@ -2,159 +2,104 @@ package registration
 
 import (
 	"bytes"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 )
 
-// edit replaces src[start:end].
-type edit struct {
-	start, end int
-	text       string
-}
+var (
+	// aLine is a line of YAML 1.1, which the library counts by, with its break.
+	aLine = regexp.MustCompile(`[^\n\r\x{85}\x{2028}\x{2029}]*(\r\n|[\n\r\x{85}\x{2028}\x{2029}]|$)`)
+	// quoted is a scalar in double quotes, where \" is a quote, or in single ones, where two of them are.
+	quoted = regexp.MustCompile(`(?s)^("([^"\\]|\\.)*"|'([^']|'')*')`)
+	// indicator stands in the header of a block scalar that says how far its content is indented.
+	indicator = regexp.MustCompile(`^[|>][-+]?([1-9])`)
+)
 
-// replaceScalar finds the bytes of a scalar, a value of mapping, and what to put there so that it reads as text. It
-// is false if the bytes are not where the library's position says.
+// replaceScalar returns src with a text in the place of a scalar, a value of mapping. It is false if the scalar is not where
+// the library's position says.
 //
 // The library tells where a scalar begins but not where it ends, so the end is found here, for the style that the
 // library saw. The scalar is known to be PEM and to have neither tag nor anchor.
-func replaceScalar(src []byte, mapping, scalar *node, text string) (edit, bool) {
-	start, ok := offset(src, scalar.Line, scalar.Column)
-	if !ok {
-		return edit{}, false
-	}
-	indicator, end := src[start], -1
+func replaceScalar(src []byte, mapping, scalar *node, text string) ([]byte, bool) {
+	rest := from(src, scalar.Line, scalar.Column)
+	replacement, end := `"`+strings.ReplaceAll(text, "\n", `\n`)+`"`, 0
 	switch {
-	case scalar.Style&yaml.LiteralStyle != 0 && indicator == '|', scalar.Style&yaml.FoldedStyle != 0 && indicator == '>':
-		return replaceBlock(src, start, mapping, text)
-	case scalar.Style&yaml.DoubleQuotedStyle != 0 && indicator == '"':
-		end = doubleQuotedEnd(src, start)
-	case scalar.Style&yaml.SingleQuotedStyle != 0 && indicator == '\'':
-		end = singleQuotedEnd(src, start)
+	case scalar.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		replacement, end = replaceBlock(rest, mapping, text)
+	case scalar.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		end = len(quoted.Find(rest))
 	case scalar.Style == 0:
-		end = plainEnd(src, start, scalar.Value)
+		end = plainEnd(rest, scalar.Value)
 	}
-	return edit{start, end, `"` + strings.ReplaceAll(text, "\n", `\n`) + `"`}, end > 0
+	return slices.Concat(src[:len(src)-len(rest)], []byte(replacement), rest[end:]), end > 0
 }
 
-// offset returns the byte of a position. Lines are those of YAML 1.1, which the library counts by; columns are
-// characters, and a byte order mark at the beginning has none.
-func offset(src []byte, line, column int) (int, bool) {
-	i := 0
-	if bytes.HasPrefix(src, []byte("\ufeff")) {
-		i = len("\ufeff")
-	}
+// from returns what begins at a position. Columns are characters, and a byte order mark at the beginning has none.
+func from(src []byte, line, column int) []byte {
+	rest := bytes.TrimPrefix(src, []byte("\ufeff"))
 	for ; line > 1; line-- {
-		_, next := lineEnd(src, i)
-		i = next
+		rest = rest[aLine.FindIndex(rest)[1]:]
 	}
-	for ; column > 1 && i < len(src); column-- {
-		_, size := utf8.DecodeRune(src[i:])
-		i += size
+	for ; column > 1; column-- {
+		_, size := utf8.DecodeRune(rest)
+		rest = rest[size:]
 	}
-	return i, i < len(src)
+	return rest
 }
 
-// lineEnd returns where the line around byte i ends, and where the next one begins.
-func lineEnd(src []byte, i int) (end, next int) {
-	for i < len(src) {
-		switch r, size := utf8.DecodeRune(src[i:]); {
-		case r == '\r' && i+1 < len(src) && src[i+1] == '\n':
-			return i, i + 2
-		case isBreak(r):
-			return i, i + size
-		default:
-			i += size
-		}
-	}
-	return len(src), len(src)
-}
-
-func isBreak(r rune) bool {
-	return r == '\n' || r == '\r' || r == '\u0085' || r == '\u2028' || r == '\u2029'
-}
-
-func doubleQuotedEnd(src []byte, start int) int {
-	for i := start + 1; i < len(src); i++ {
-		switch src[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return -1
-}
-
-func singleQuotedEnd(src []byte, start int) int {
-	for i := start + 1; i < len(src); i++ {
-		if src[i] != '\'' {
-			continue
-		}
-		if i+1 == len(src) || src[i+1] != '\'' {
-			return i + 1
-		}
-		i++ // '' is a quote
-	}
-	return -1
-}
-
-// plainEnd follows the value of a plain scalar through src: it has no escapes, and only its white space is changed.
-func plainEnd(src []byte, start int, value string) int {
-	i := start
-	for _, want := range value {
-		if isBlank(want) {
-			continue
-		}
-		r, size := utf8.DecodeRune(src[i:])
-		for size > 0 && isBlank(r) {
-			i += size
-			r, size = utf8.DecodeRune(src[i:])
-		}
-		if r != want {
-			return -1
-		}
-		i += size
-	}
-	return i
-}
+func isBreak(r rune) bool { return strings.ContainsRune("\n\r\u0085\u2028\u2029", r) }
 
 func isBlank(r rune) bool { return r == ' ' || r == '\t' || isBreak(r) }
 
+// plainEnd follows the value of a plain scalar through the file, and returns where it ends there, 0 if it is another one: it
+// has no escapes, and only its white space is changed.
+func plainEnd(rest []byte, value string) int {
+	left := rest
+	for _, word := range strings.FieldsFunc(value, isBlank) {
+		var found bool
+		if left, found = bytes.CutPrefix(bytes.TrimLeftFunc(left, isBlank), []byte(word)); !found {
+			return 0
+		}
+	}
+	return len(rest) - len(left)
+}
+
 // replaceBlock replaces the content of a block scalar, from the line behind its header to its last line that is not
-// blank, and keeps header, indentation and kind of line break. A folded one becomes literal.
-func replaceBlock(src []byte, start int, mapping *node, text string) (edit, bool) {
-	header, first := lineEnd(src, start)
-	lineBreak := string(src[header:first])
+// blank, and keeps header, indentation and kind of line break. A folded one becomes literal. It returns also where the old one
+// ends, 0 if it is none.
+func replaceBlock(rest []byte, mapping *node, text string) (replacement string, end int) {
+	lines := aLine.FindAll(rest, -1)
+	header, indent := lines[0], 0 // not known yet
+	if m := indicator.FindSubmatch(header); m != nil {
+		indent = mapping.Column - 1 + int(m[1][0]-'0')
+	}
+	next := len(header)
+	for _, line := range lines[1:] {
+		content := bytes.TrimRightFunc(line, isBreak)
+		if len(bytes.TrimFunc(content, isBlank)) > 0 {
+			spaces := len(content) - len(bytes.TrimLeft(content, " "))
+			if indent == 0 {
+				indent = spaces // that of the first line counts
+			}
+			if spaces < indent {
+				break
+			}
+			end = next + len(content)
+		}
+		next += len(line)
+	}
+	if indent < mapping.Column {
+		return "", 0
+	}
+	lineBreak := string(bytes.TrimLeftFunc(header, func(r rune) bool { return !isBreak(r) }))
 	if lineBreak != "\r\n" && lineBreak != "\r" {
 		lineBreak = "\n"
 	}
-	indent := 0 // not known yet
-	if i := bytes.IndexAny(src[start+1:min(start+3, header)], "123456789"); i >= 0 {
-		indent = mapping.Column - 1 + int(src[start+1+i]-'0')
-	}
-	end := -1
-	for line := first; line < len(src); {
-		stop, next := lineEnd(src, line)
-		spaces := stop - line - len(bytes.TrimLeft(src[line:stop], " "))
-		blank := len(bytes.TrimFunc(src[line:stop], isBlank)) == 0
-		if !blank && indent == 0 {
-			indent = spaces // that of the first line counts
-		}
-		if !blank && spaces < indent {
-			break
-		}
-		if !blank {
-			end = stop
-		}
-		line = next
-	}
-	if end < 0 || indent < mapping.Column {
-		return edit{}, false
-	}
 	margin := strings.Repeat(" ", indent)
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	content := margin + strings.Join(lines, lineBreak+margin)
-	return edit{start, end, "|" + string(src[start+1:first]) + content}, true
+	content := strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", lineBreak+margin)
+	return "|" + string(header[1:]) + margin + content, end
 }
