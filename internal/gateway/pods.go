@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -37,33 +38,38 @@ func madeBy(pod *corev1.Pod, d *appsv1.Deployment) bool {
 	return pod.Annotations[v1alpha1.AnnotationRegistration] == Annotation(d)
 }
 
-// condition of a pod; nil where there is none.
-func condition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
-	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
-	if i < 0 {
-		return nil
+// statuses are those of all containers of a pod.
+func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+}
+
+// condition of a pod; zero where there is none.
+func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == kind {
+			return c
+		}
 	}
-	return &pod.Status.Conditions[i]
+	return corev1.PodCondition{}
 }
 
 // PodProblem says what keeps a pod from starting, as far as the pod says so itself.
 func PodProblem(pod *corev1.Pod) string {
-	if c := condition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
+	if c := condition(pod, corev1.PodScheduled); c.Status == corev1.ConditionFalse {
 		return fmt.Sprintf("its pod is not scheduled (%s): %s", c.Reason, Bounded(c.Message))
 	}
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if w := status.State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
-			reason, message := w.Reason, w.Message
-			if reason == "ErrImagePull" || reason == "ImagePullBackOff" {
-				// The kubelet alternates between the two.
-				_, message, _ = strings.Cut(message, "ErrImagePull: ")
-				if message == "" {
-					message = w.Message
-				}
-				reason = "ImagePullBackOff"
-			}
-			return fmt.Sprintf("container %s with image %s waits (%s): %s", status.Name, status.Image, reason, Bounded(message))
+	for _, status := range statuses(pod) {
+		w := status.State.Waiting
+		if w == nil || slices.Contains([]string{"", "PodInitializing", "ContainerCreating"}, w.Reason) {
+			continue
 		}
+		reason, message := w.Reason, w.Message
+		if reason == "ErrImagePull" || reason == "ImagePullBackOff" {
+			// The kubelet alternates between the two.
+			_, said, _ := strings.Cut(message, "ErrImagePull: ")
+			reason, message = "ImagePullBackOff", cmp.Or(said, message)
+		}
+		return fmt.Sprintf("container %s with image %s waits (%s): %s", status.Name, status.Image, reason, Bounded(message))
 	}
 	return ""
 }
@@ -90,19 +96,14 @@ func Complaints(pods []corev1.Pod, d *appsv1.Deployment) Complaint {
 		if c.Output != "" {
 			return c
 		}
-		if first.Reason == "" {
-			first = c
-		}
+		first = cmp.Or(first, c)
 	}
 	return first
 }
 
 func complaint(pod *corev1.Pod) Complaint {
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		ended := status.State.Terminated
-		if ended == nil {
-			ended = status.LastTerminationState.Terminated
-		}
+	for _, status := range statuses(pod) {
+		ended := cmp.Or(status.State.Terminated, status.LastTerminationState.Terminated)
 		if ended != nil && (ended.ExitCode != 0 || status.RestartCount > 0) {
 			return Complaint{Reason: fmt.Sprintf("container %s of pod %s ended with exit code %d (%s) and was restarted %d times", status.Name, pod.Name, ended.ExitCode, ended.Reason, status.RestartCount), Output: ended.Message}
 		}
@@ -110,7 +111,7 @@ func complaint(pod *corev1.Pod) Complaint {
 	if problem := PodProblem(pod); problem != "" {
 		return Complaint{Reason: "pod " + pod.Name + ": " + problem}
 	}
-	if c := condition(pod, corev1.PodReady); c != nil && c.Status == corev1.ConditionFalse {
+	if c := condition(pod, corev1.PodReady); c.Status == corev1.ConditionFalse {
 		return Complaint{Reason: fmt.Sprintf("pod %s is not ready (%s): %s", pod.Name, c.Reason, Bounded(c.Message))}
 	}
 	return Complaint{}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +65,15 @@ func TestWriter(t *testing.T) {
 		if got := Writer(secret, key); got != want {
 			t.Errorf("%s: %s, want %s", key, got, want)
 		}
+	}
+	secret.ManagedFields = append(secret.ManagedFields, metav1.ManagedFieldsEntry{
+		Manager: "argocd", Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:registration.yaml":{}}}`),
+	})
+	if got := Appliers(secret, "registration.yaml"); !slices.Equal(got, []string{"argocd"}) {
+		t.Errorf("%q apply it: who has applied what was there already, which has no time, counts", got)
+	}
+	if got := Writer(secret, "registration.yaml"); got != "helm" {
+		t.Errorf("%s has written it, who has only applied what was there already", got)
 	}
 	if got := Written(secret, "registration.yaml"); !got.Equal(time.Unix(200, 0)) {
 		t.Errorf("written at %s: what is done to the rest of the Secret does not count", got)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -50,21 +51,20 @@ func Generator(secret *corev1.Secret) string {
 
 // Publication is where a FlexRegistration has renewed registrations published beside the gateway's Secret.
 type Publication struct {
-	Namespace, SecretName, Key string
+	SecretName, Key string
 	// of names the gateway's Secret and key.
 	of string
 	// Published is what is there; nil where there is nothing that can be read.
 	Published *registration.Registration
 
-	secret *corev1.Secret
+	secret corev1.Secret // as it was read or written last, or is to be made
 }
 
 // ReadPublication reads what is published. It says why the Secret is not for publishing; "" where it is.
 func ReadPublication(ctx context.Context, r client.Reader, g *Gateway, fr *v1alpha1.FlexRegistration) (p *Publication, refused string, err error) {
-	p = &Publication{Namespace: g.Namespace, SecretName: fr.Spec.Publish.SecretRef.Name, Key: fr.Spec.Publish.SecretRef.Key, of: g.SecretName + "/" + g.Key}
-	if p.Key == "" {
-		p.Key = g.Key
-	}
+	ref := fr.Spec.Publish.SecretRef
+	p = &Publication{SecretName: ref.Name, Key: cmp.Or(ref.Key, g.Key), of: g.SecretName + "/" + g.Key}
+	p.secret.ObjectMeta = metav1.ObjectMeta{Namespace: g.Namespace, Name: ref.Name, Labels: map[string]string{recordLabel: publicationComponent}}
 	switch {
 	case p.SecretName == g.SecretName:
 		return p, "is the gateway's own", nil
@@ -73,14 +73,14 @@ func ReadPublication(ctx context.Context, r client.Reader, g *Gateway, fr *v1alp
 	case p.Key == registration.CertificateKey:
 		return p, "has the key of the second file of a registration", nil
 	}
-	secret := &corev1.Secret{}
-	if err := r.Get(ctx, client.ObjectKey{Namespace: p.Namespace, Name: p.SecretName}, secret); apierrors.IsNotFound(err) {
-		return p, "", nil
-	} else if err != nil {
-		return p, "", fmt.Errorf("getting Secret %s/%s, which registrations are published to: %w", p.Namespace, p.SecretName, err)
-	}
+	secret := corev1.Secret{}
+	err = r.Get(ctx, client.ObjectKeyFromObject(&p.secret), &secret)
 	of, published := secret.Annotations[publicationOf]
 	switch {
+	case apierrors.IsNotFound(err):
+		return p, "", nil
+	case err != nil:
+		return p, "", fmt.Errorf("getting Secret %s/%s, which registrations are published to: %w", g.Namespace, p.SecretName, err)
 	case secret.Labels[recordLabel] != publicationComponent:
 		return p, "is somebody else's", nil
 	case published && of != p.of:
@@ -92,45 +92,33 @@ func ReadPublication(ctx context.Context, r client.Reader, g *Gateway, fr *v1alp
 }
 
 // Version is the UID and resourceVersion of the Secret; "" where there is none.
-func (p *Publication) Version() string {
-	if p.secret == nil {
-		return ""
-	}
-	return Version(p.secret)
-}
+func (p *Publication) Version() string { return Version(&p.secret) }
 
 // Publish writes the gateway's registration file, with the certificate and key of the newest registration in the place of
 // those that the gateway's Secret holds, for somebody to carry it on.
 func (p *Publication) Publish(ctx context.Context, w client.Writer, from *corev1.Secret, key string, newest *registration.Registration) error {
-	id := p.Namespace + "/" + p.SecretName
+	id := client.ObjectKeyFromObject(&p.secret)
 	merged, err := registration.Merge(from.Data, key, newest)
 	if err != nil {
 		return fmt.Errorf("merging the renewed registration for Secret %s: %w", id, err)
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.SecretName, Labels: map[string]string{recordLabel: publicationComponent}}}
-	if p.secret != nil {
-		secret = p.secret.DeepCopy()
-	}
+	secret := p.secret.DeepCopy()
 	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, publicationOf, p.of)
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
 	secret.Data[p.Key] = merged[key]
 	delete(secret.Data, registration.CertificateKey)
-	if _, err := registration.Parse(map[string][]byte{p.Key: merged[key]}, p.Key); err != nil {
-		secret.Data[registration.CertificateKey] = merged[registration.CertificateKey] // It is split over two files.
+	if p.Published, err = registration.Parse(secret.Data, p.Key); err != nil { // It is split over two files.
+		secret.Data[registration.CertificateKey] = merged[registration.CertificateKey]
+		p.Published, err = registration.Parse(secret.Data, p.Key)
 	}
-	if p.Published, err = registration.Parse(secret.Data, p.Key); err != nil {
-		return fmt.Errorf("publishing the renewed registration to Secret %s: %w", id, err)
-	}
-	if p.secret == nil {
-		err = w.Create(ctx, secret, FieldOwner)
-	} else {
-		err = w.Update(ctx, secret, FieldOwner)
+	if err == nil {
+		err = write(ctx, w, secret)
 	}
 	if err != nil {
 		return fmt.Errorf("publishing the renewed registration to Secret %s: %w", id, err)
 	}
-	p.secret = secret
+	p.secret = *secret
 	return nil
 }

@@ -41,7 +41,7 @@ type Record struct {
 	// Newest and Previous are the registrations alone, without the user's documents; nil where there is none.
 	Newest, Previous *registration.Registration
 
-	stored *corev1.Secret
+	stored corev1.Secret // as it was read or written last; its zero value where there is none
 }
 
 // state is the JSON in a record. It names the Secret that the record is about.
@@ -66,13 +66,14 @@ func IsRecordName(name string) bool { return strings.HasPrefix(name, recordPrefi
 func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *renewal.Finding, error) {
 	name := RecordName(g.SecretName, g.Key)
 	secret := &corev1.Secret{}
-	if err := r.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: name}, secret); apierrors.IsNotFound(err) {
+	err := r.Get(ctx, client.ObjectKey{Namespace: g.Namespace, Name: name}, secret)
+	switch {
+	case apierrors.IsNotFound(err):
 		return &Record{}, nil, nil
-	} else if err != nil {
+	case err != nil:
 		return nil, nil, fmt.Errorf("getting the record, Secret %s/%s: %w", g.Namespace, name, err)
-	}
-	if secret.Type == RecordType && len(secret.Data) == 0 {
-		return &Record{stored: secret}, nil, nil
+	case secret.Type == RecordType && len(secret.Data) == 0:
+		return &Record{stored: *secret}, nil, nil
 	}
 	record, of, err := decode(secret)
 	if err == nil && (of.SecretName != g.SecretName || of.Key != g.Key) {
@@ -87,21 +88,17 @@ func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *ren
 
 // decode reads a record, and which gateway it is about. Its errors carry no content.
 func decode(secret *corev1.Secret) (*Record, *Gateway, error) {
-	size := 0
-	for _, v := range secret.Data {
-		size += len(v)
-	}
 	switch {
 	case secret.Type != RecordType:
 		return nil, nil, fmt.Errorf("its type is not %s, so it was not written by the operator", RecordType)
-	case size > maxRecord:
+	case isTooLarge(secret.Data):
 		return nil, nil, fmt.Errorf("it is larger than %d bytes", maxRecord)
 	}
 	var s state
 	if json.Unmarshal(secret.Data[recordState], &s) != nil {
 		return nil, nil, fmt.Errorf("its %s is not valid", recordState)
 	}
-	record := &Record{Record: s.Record, stored: secret}
+	record := &Record{Record: s.Record, stored: *secret}
 	var err error
 	if record.Newest, err = parse(secret.Data, recordNewest); err != nil {
 		return nil, nil, err
@@ -146,17 +143,12 @@ func (r *Record) With(newest *registration.Registration) *Record {
 }
 
 // Version is the UID and resourceVersion of the Secret; "" where it is not stored.
-func (r *Record) Version() string {
-	if r.stored == nil {
-		return ""
-	}
-	return Version(r.stored)
-}
+func (r *Record) Version() string { return Version(&r.stored) }
 
 // Unstored returns a copy that Save creates anew.
 func (r *Record) Unstored() *Record {
 	changed := *r
-	changed.stored = nil
+	changed.stored = corev1.Secret{}
 	return &changed
 }
 
@@ -166,35 +158,33 @@ func (r *Record) Save(ctx context.Context, w client.Writer, g *Gateway) error {
 	if err != nil {
 		return fmt.Errorf("encoding the record: %w", err)
 	}
-	data := map[string][]byte{recordState: encoded, recordNewest: r.Newest.Marshal()}
-	size := len(encoded) + len(data[recordNewest])
+	secret, doing := r.stored.DeepCopy(), "updating"
+	if isNew(secret) {
+		doing = "creating"
+		secret.ObjectMeta, secret.Type = metav1.ObjectMeta{Namespace: g.Namespace, Name: RecordName(g.SecretName, g.Key)}, RecordType
+	}
+	metav1.SetMetaDataLabel(&secret.ObjectMeta, recordLabel, recordComponent)
+	secret.Data = map[string][]byte{recordState: encoded, recordNewest: r.Newest.Marshal()}
 	if r.Previous != nil {
-		data[recordPrevious] = r.Previous.Marshal()
-		size += len(data[recordPrevious])
+		secret.Data[recordPrevious] = r.Previous.Marshal()
 	}
-	name := RecordName(g.SecretName, g.Key)
-	if size > maxRecord {
-		return fmt.Errorf("storing the record, Secret %s/%s: it would be larger than %d bytes", g.Namespace, name, maxRecord)
-	}
-	if r.stored == nil {
-		secret := &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: g.Namespace, Name: name, Labels: map[string]string{recordLabel: recordComponent}},
-			Type:       RecordType,
-			Data:       data,
-		}
-		if err := w.Create(ctx, secret, FieldOwner); err != nil {
-			return fmt.Errorf("creating the record, Secret %s/%s: %w", g.Namespace, name, err)
-		}
-		r.stored = secret
+	if isTooLarge(secret.Data) {
+		err = fmt.Errorf("it would be larger than %d bytes", maxRecord)
 	} else {
-		secret := r.stored.DeepCopy()
-		secret.Data = data
-		metav1.SetMetaDataLabel(&secret.ObjectMeta, recordLabel, recordComponent)
-		if err := w.Update(ctx, secret, FieldOwner); err != nil {
-			return fmt.Errorf("updating the record, Secret %s/%s: %w", g.Namespace, name, err)
-		}
-		r.stored = secret
+		err = write(ctx, w, secret)
 	}
+	if err != nil {
+		return fmt.Errorf("%s the record, Secret %s/%s: %w", doing, secret.Namespace, secret.Name, err)
+	}
+	r.stored = *secret
 	r.setCertificates()
 	return nil
+}
+
+func isTooLarge(data map[string][]byte) bool {
+	size := 0
+	for _, v := range data {
+		size += len(v)
+	}
+	return size > maxRecord
 }

@@ -68,21 +68,19 @@ func progressing(d *appsv1.Deployment) appsv1.DeploymentCondition {
 
 // Interrupts says why a rollout of the Deployment leaves the gateway without a pod that serves; "" if it doesn't.
 func Interrupts(d *appsv1.Deployment) string {
-	replicas := int(ptr.Deref(d.Spec.Replicas, 1))
-	if replicas == 0 {
+	replicas, strategy := int(ptr.Deref(d.Spec.Replicas, 1)), d.Spec.Strategy
+	rolling := ptr.Deref(strategy.RollingUpdate, appsv1.RollingUpdateDeployment{})
+	unavailable, err := intstr.GetScaledValueFromIntOrPercent(rolling.MaxUnavailable, replicas, false)
+	switch {
+	case replicas == 0:
 		return ""
-	}
-	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+	case strategy.Type == appsv1.RecreateDeploymentStrategyType:
 		return "its strategy is Recreate"
-	}
-	rolling := d.Spec.Strategy.RollingUpdate
-	if rolling == nil || rolling.MaxUnavailable == nil {
+	case err == nil && unavailable >= replicas:
+		return "its strategy allows all replicas to be unavailable"
+	default:
 		return ""
 	}
-	if n, err := intstr.GetScaledValueFromIntOrPercent(rolling.MaxUnavailable, replicas, false); err == nil && n >= replicas {
-		return "its strategy allows all replicas to be unavailable"
-	}
-	return ""
 }
 
 // Unguarded says why Kubernetes does not hold a rollout of the Deployment up whose new pods fail; "" if it does.
@@ -126,7 +124,7 @@ func mayHoldOld(pod *corev1.Pod, since, written time.Time) bool {
 	}
 	// A container that does not run has read nothing, but may start on what is mounted already. Init containers have
 	// ended, or are sidecars.
-	running := slices.DeleteFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses), func(c corev1.ContainerStatus) bool {
+	running := slices.DeleteFunc(statuses(pod), func(c corev1.ContainerStatus) bool {
 		return c.State.Terminated != nil && c.State.Terminated.ExitCode == 0
 	})
 	return len(running) == 0 || slices.ContainsFunc(running, func(c corev1.ContainerStatus) bool {

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/internal/registration"
@@ -37,6 +38,17 @@ func Publish(ctx context.Context, w client.Writer, secret *corev1.Secret, key st
 	return written, parsed, nil
 }
 
+// isNew says that a Secret was not read, so that it is yet to be made.
+func isNew(secret *corev1.Secret) bool { return secret.ResourceVersion == "" }
+
+// write makes a Secret or, where it was read, changes it, unless somebody else has changed it since.
+func write(ctx context.Context, w client.Writer, secret *corev1.Secret) error {
+	if isNew(secret) {
+		return w.Create(ctx, secret, FieldOwner)
+	}
+	return w.Update(ctx, secret, FieldOwner)
+}
+
 // Version of an object, by its UID and resourceVersion; "" of one that was not found.
 func Version(object client.Object) string {
 	if object.GetUID() == "" {
@@ -48,13 +60,11 @@ func Version(object client.Object) string {
 // Written is when the registration at a key of the Secret was last written, by the API server's clock. What is done to the
 // rest of the Secret does not count.
 func Written(secret *corev1.Secret, key string) time.Time {
-	last := secret.CreationTimestamp.Time
+	written := secret.CreationTimestamp.Time
 	for _, entry := range writers(secret, key) {
-		if entry.Time != nil && entry.Time.After(last) {
-			last = entry.Time.Time
-		}
+		written = later(written, ptr.Deref(entry.Time, metav1.Time{}).Time)
 	}
-	return last
+	return written
 }
 
 // Writer names the field manager that has written the registration at a key of the Secret last, "somebody" where that is
@@ -81,7 +91,8 @@ func Appliers(secret *corev1.Secret, key string) []string {
 	return names
 }
 
-// writers are the field managers of a registration, whose second file may stand at a key of its own.
+// writers are the field managers of a registration, whose second file may stand at a key of its own. An entry has no time
+// where somebody has applied what was there already.
 func writers(secret *corev1.Secret, key string) []metav1.ManagedFieldsEntry {
 	var found []metav1.ManagedFieldsEntry
 	for _, entry := range secret.ManagedFields {

@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"slices"
+	"cmp"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,24 +15,20 @@ import (
 // the rollout was complete, other than its removal. Of a pod's containers only the one counts that mounts the registration.
 func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle time.Duration, p *renewal.Deployment) (unstable Complaint) {
 	complete := completeSince(d)
-	p.WasComplete, p.UpSince = !complete.IsZero(), time.Time{}
+	p.UpSince = time.Time{}
 	for i := range pods {
 		pod := &pods[i]
 		if gone(pod) || !madeBy(pod, d) || p.WasComplete && pod.CreationTimestamp.After(complete) {
 			continue
 		}
 		up, downAt := podUp(pod, secret)
-		if up.After(p.UpSince) {
-			p.UpSince = up
-		}
+		p.UpSince = later(p.UpSince, up)
 		p.Down = p.Down || up.IsZero()
 		// The node's clock may be ahead of the Deployment controller's.
 		went := downAt.After(complete.Add(clockSkew)) && !downAt.After(complete.Add(settle+clockSkew))
 		if p.WasComplete && (up.IsZero() && !downAt.IsZero() || went) && unstable.Reason == "" {
 			unstable = complaint(pod)
-			if unstable.Reason == "" {
-				unstable.Reason = "pod " + pod.Name + " was not ready for a while"
-			}
+			unstable.Reason = cmp.Or(unstable.Reason, "pod "+pod.Name+" was not ready for a while")
 		}
 	}
 	return unstable
@@ -52,7 +48,7 @@ func completeSince(d *appsv1.Deployment) time.Time {
 func podUp(pod *corev1.Pod, secret string) (since, downAt time.Time) {
 	own := mounting(&pod.Spec, secret)
 	running := own == nil // then only its readiness counts
-	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+	for _, status := range statuses(pod) {
 		if own == nil || status.Name != own.Name {
 			continue
 		}
@@ -60,28 +56,26 @@ func podUp(pod *corev1.Pod, secret string) (since, downAt time.Time) {
 			running, since = true, r.StartedAt.Time
 		}
 		for _, ended := range []*corev1.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
-			if ended != nil && ended.FinishedAt.After(downAt) {
-				downAt = ended.FinishedAt.Time
+			if ended != nil {
+				downAt = later(downAt, ended.FinishedAt.Time)
 			}
 		}
 	}
 	ready := condition(pod, corev1.PodReady)
-	if ready == nil {
-		return time.Time{}, downAt
-	}
 	changed := ready.LastTransitionTime.Time
-	if ready.Status != corev1.ConditionTrue {
-		// One that was never ready is so since the kubelet has seen it.
-		if pod.Status.StartTime != nil && changed.After(pod.Status.StartTime.Add(2*time.Second)) && changed.After(downAt) {
-			downAt = changed
-		}
-		return time.Time{}, downAt
+	switch {
+	case ready.Status == corev1.ConditionTrue && running:
+		return later(since, changed), downAt
+	case ready.Status == corev1.ConditionTrue, pod.Status.StartTime == nil, !changed.After(pod.Status.StartTime.Add(2 * time.Second)):
+		return time.Time{}, downAt // One that was never ready is so since the kubelet has seen it.
+	default:
+		return time.Time{}, later(downAt, changed)
 	}
-	if !running {
-		return time.Time{}, downAt
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
 	}
-	if changed.After(since) {
-		since = changed
-	}
-	return since, downAt
+	return a
 }

@@ -11,7 +11,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
-	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
 func TestStability(t *testing.T) {
@@ -102,8 +101,9 @@ func TestStability(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			var seen renewal.Deployment
-			unstable := Stability(c.pods, deployment(!c.rolling), "s", time.Minute, &seen)
+			d := deployment(!c.rolling)
+			seen := Progress(d)
+			unstable := Stability(c.pods, d, "s", time.Minute, &seen)
 			if c.up == 99 {
 				g.Expect(seen.UpSince).To(BeZero())
 			} else {
