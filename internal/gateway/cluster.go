@@ -16,13 +16,9 @@ import (
 func ClusterIdentity(ctx context.Context, r client.Reader, namespace string) (string, error) {
 	for _, name := range []string{metav1.NamespaceSystem, namespace} {
 		ns := &corev1.Namespace{}
-		err := r.Get(ctx, client.ObjectKey{Name: name}, ns)
-		switch {
-		case err == nil:
+		if err := r.Get(ctx, client.ObjectKey{Name: name}, ns); err == nil {
 			return name + "/" + string(ns.UID), nil
-		case apierrors.IsForbidden(err) || apierrors.IsNotFound(err):
-			continue
-		default:
+		} else if !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
 			return "", fmt.Errorf("getting namespace %s, which identifies the cluster: %w", name, err)
 		}
 	}

@@ -3,15 +3,17 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,52 +42,42 @@ type Gateway struct {
 // Discover finds the gateway that a FlexRegistration speaks of. A finding says what is missing in the cluster, an
 // error that it could not be looked up.
 func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistration) (*Gateway, *renewal.Finding, error) {
-	g := &Gateway{Namespace: fr.Namespace}
+	g, target := &Gateway{Namespace: fr.Namespace}, fr.Spec.TargetRef
 	if ref := fr.Spec.SecretRef; ref != nil {
 		g.SecretName, g.Key = ref.Name, ref.Key
-	}
-	var target *appsv1.Deployment
-	if ref := fr.Spec.TargetRef; ref != nil {
-		target = &appsv1.Deployment{}
-		if err := c.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: ref.Name}, target); apierrors.IsNotFound(err) {
-			return nil, renewal.NewFinding(v1alpha1.ReasonTargetNotFound, "Deployment %s does not exist in namespace %s: create it, or correct spec.targetRef.name", ref.Name, fr.Namespace), nil
-		} else if err != nil {
-			return nil, nil, fmt.Errorf("getting Deployment %s/%s: %w", fr.Namespace, ref.Name, err)
-		}
-		if found := g.secretFrom(target); found != nil {
-			return nil, found, nil
-		}
 	}
 	var all appsv1.DeploymentList
 	// Those that are the gateway's are copied below.
 	if err := c.List(ctx, &all, client.InNamespace(fr.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("listing Deployments of namespace %s: %w", fr.Namespace, err)
 	}
-	all.Items = slices.SortedFunc(slices.Values(all.Items), func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all.Items, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
+	if target != nil {
+		i := slices.IndexFunc(all.Items, func(d appsv1.Deployment) bool { return d.Name == target.Name })
+		if i < 0 {
+			return nil, renewal.NewFinding(v1alpha1.ReasonTargetNotFound, "Deployment %s does not exist in namespace %s: create it, or correct spec.targetRef.name", target.Name, fr.Namespace), nil
+		}
+		if found := g.secretFrom(&all.Items[i]); found != nil {
+			return nil, found, nil
+		}
+	}
+	anyKey := g.Key == ""
 	for i := range all.Items {
 		d := &all.Items[i]
 		key, mounts := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
+		key = cmp.Or(key, registration.DefaultKey)
 		switch {
-		case target != nil && d.Name == target.Name:
-			g.Deployments = append(g.Deployments, *d.DeepCopy())
-		case mounts && target == nil:
-			g.Deployments = append(g.Deployments, *d.DeepCopy())
-			if key == "" {
-				key = registration.DefaultKey
-			}
-			if fr.Spec.SecretRef.Key == "" && g.Key != "" && g.Key != key {
-				return nil, renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "the Deployments that mount Secret %s take registration.yaml from different keys, %s and %s: set spec.secretRef.key", g.SecretName, g.Key, key), nil
-			}
-			if g.Key == "" {
-				g.Key = key
-			}
-		case mounts:
+		case !mounts:
+		case target != nil && d.Name != target.Name:
 			g.Others = append(g.Others, d.Name)
+		case anyKey && g.Key != "" && g.Key != key:
+			return nil, renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "the Deployments that mount Secret %s take registration.yaml from different keys, %s and %s: set spec.secretRef.key", g.SecretName, g.Key, key), nil
+		default:
+			g.Deployments = append(g.Deployments, *d.DeepCopy())
+			g.Key = cmp.Or(g.Key, key)
 		}
 	}
-	if g.Key == "" {
-		g.Key = registration.DefaultKey
-	}
+	g.Key = cmp.Or(g.Key, registration.DefaultKey)
 	return g, nil, nil
 }
 
@@ -103,42 +95,50 @@ func mounting(pod *corev1.PodSpec, secret string) *corev1.Container {
 	mounts := func(c corev1.Container) bool {
 		return slices.ContainsFunc(c.VolumeMounts, func(mount corev1.VolumeMount) bool {
 			return slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
-				_, holds := mountedKey([]corev1.Volume{v}, secret)
-				return holds && v.Name == mount.Name
+				return v.Name == mount.Name && slices.Contains(secretNames(v), secret)
 			})
 		})
+	}
+	isSidecar := func(c corev1.Container) bool {
+		return mounts(c) && ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
 	}
 	if i := slices.IndexFunc(pod.Containers, mounts); i >= 0 {
 		return &pod.Containers[i]
 	}
-	if i := slices.IndexFunc(pod.InitContainers, func(c corev1.Container) bool {
-		return mounts(c) && ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
-	}); i >= 0 {
+	if i := slices.IndexFunc(pod.InitContainers, isSidecar); i >= 0 {
 		return &pod.InitContainers[i]
 	}
 	return nil
 }
 
-// secretFrom takes the Secret, or its key, from the volumes of the target.
+// secretFrom takes the Secret from the volumes of the target, unless it is known.
 func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
-	volumes := target.Spec.Template.Spec.Volumes
-	if g.SecretName == "" {
-		i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
-		if i < 0 {
-			return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "Deployment %s has no volume named %q: set spec.secretRef.name to the Secret that holds its registration", target.Name, registrationVolume)
-		}
-		if g.SecretName = secretName(volumes[i]); g.SecretName == "" {
-			return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "the volume %q of Deployment %s is not from one Secret: set spec.secretRef.name to the Secret that holds its registration and that the Deployment mounts", registrationVolume, target.Name)
-		}
-	}
-	key, mounts := mountedKey(volumes, g.SecretName)
-	if !mounts {
+	name, found := registrationSecret(target)
+	g.SecretName = cmp.Or(g.SecretName, name)
+	switch {
+	case g.SecretName == "" && !found:
+		return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "Deployment %s has no volume named %q: set spec.secretRef.name to the Secret that holds its registration", target.Name, registrationVolume)
+	case g.SecretName == "":
+		return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "the volume %q of Deployment %s is not from one Secret: set spec.secretRef.name to the Secret that holds its registration and that the Deployment mounts", registrationVolume, target.Name)
+	case !slices.Contains(Mounts(target), g.SecretName):
 		return renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "Deployment %s does not mount Secret %s: correct spec.secretRef.name, or the Deployment's volumes", target.Name, g.SecretName)
+	default:
+		return nil
 	}
-	if g.Key == "" {
-		g.Key = key
+}
+
+// registrationSecret is the Secret that the volume "registration" of a Deployment is made from, "" where that is not one Secret;
+// found says whether there is such a volume.
+func registrationSecret(d *appsv1.Deployment) (name string, found bool) {
+	volumes := d.Spec.Template.Spec.Volumes
+	i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
+	if i < 0 {
+		return "", false
 	}
-	return nil
+	if names := secretNames(volumes[i]); len(names) == 1 {
+		name = names[0]
+	}
+	return name, true
 }
 
 // secretSources are the Secrets that volumes are made from, and what each maps of its keys.
@@ -160,27 +160,13 @@ func secretSources(volumes ...corev1.Volume) iter.Seq2[string, []corev1.KeyToPat
 	}
 }
 
-// secretName returns the only Secret that a volume is made from, or "".
-func secretName(v corev1.Volume) string {
-	only := ""
-	for name := range secretSources(v) {
-		if only != "" && only != name {
-			return ""
-		}
-		only = name
-	}
-	return only
+// secretNames are the Secrets that volumes are made from, each once.
+func secretNames(volumes ...corev1.Volume) []string {
+	return slices.Sorted(maps.Keys(maps.Collect(secretSources(volumes...))))
 }
 
 // Mounts names the Secrets that the volumes of a Deployment are made from, each once.
-func Mounts(d *appsv1.Deployment) (names []string) {
-	for name := range secretSources(d.Spec.Template.Spec.Volumes...) {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
+func Mounts(d *appsv1.Deployment) []string { return secretNames(d.Spec.Template.Spec.Volumes...) }
 
 // mountedKey says whether one of the volumes is made from the Secret, and which of its keys becomes the file
 // registration.yaml: "" where the volume doesn't map keys.
@@ -191,8 +177,8 @@ func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool
 		}
 		mounts = true
 		for _, item := range items {
-			if key == "" && (item.Path == registration.DefaultKey || strings.HasSuffix(item.Path, "/"+registration.DefaultKey)) {
-				key = item.Key
+			if path.Base(item.Path) == registration.DefaultKey {
+				key = cmp.Or(key, item.Key)
 			}
 		}
 	}

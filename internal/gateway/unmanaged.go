@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -41,13 +41,11 @@ func unmanaged(ctx context.Context, r client.Reader, namespace string, all []v1a
 	sharing = map[types.NamespacedName]string{}
 	for i := range all {
 		fr := &all[i]
-		if fr.Spec.TargetRef != nil {
-			targets[types.NamespacedName{Namespace: fr.Namespace, Name: fr.Spec.TargetRef.Name}] = fr.Name
-			if fr.Spec.SecretRef != nil {
-				sharing[types.NamespacedName{Namespace: fr.Namespace, Name: fr.Spec.SecretRef.Name}] = fr.Name
-			}
-		} else if fr.Spec.SecretRef != nil {
-			secrets[types.NamespacedName{Namespace: fr.Namespace, Name: fr.Spec.SecretRef.Name}] = true
+		secret := types.NamespacedName{Namespace: fr.Namespace, Name: ptr.Deref(fr.Spec.SecretRef, v1alpha1.SecretKeyReference{}).Name}
+		if target := fr.Spec.TargetRef; target == nil {
+			secrets[secret] = true
+		} else {
+			targets[types.NamespacedName{Namespace: fr.Namespace, Name: target.Name}], sharing[secret] = fr.Name, fr.Name
 		}
 	}
 	var deployments appsv1.DeploymentList
@@ -56,12 +54,11 @@ func unmanaged(ctx context.Context, r client.Reader, namespace string, all []v1a
 	}
 	for i := range deployments.Items {
 		d := &deployments.Items[i]
-		volumes := d.Spec.Template.Spec.Volumes
-		at := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
-		if at < 0 || secretName(volumes[at]) == "" {
+		secret, _ := registrationSecret(d)
+		if secret == "" {
 			continue
 		}
-		m := mounted{client.ObjectKeyFromObject(d), types.NamespacedName{Namespace: d.Namespace, Name: secretName(volumes[at])}}
+		m := mounted{client.ObjectKeyFromObject(d), types.NamespacedName{Namespace: d.Namespace, Name: secret}}
 		if name, covered := targets[m.deployment]; covered {
 			sharing[m.secret] = name
 		} else if !secrets[m.secret] {
@@ -84,12 +81,12 @@ func WriteManifests(ctx context.Context, r client.Reader, namespace, credentials
 	if err != nil {
 		return 0, err
 	}
-	taken, bySecret := map[client.ObjectKey]bool{}, map[types.NamespacedName][]string{}
-	for i := range all.Items {
-		taken[client.ObjectKeyFromObject(&all.Items[i])] = true
-	}
+	bySecret, taken := map[types.NamespacedName][]string{}, map[client.ObjectKey]bool{}
 	for _, m := range found {
 		bySecret[m.secret] = append(bySecret[m.secret], m.deployment.Name)
+	}
+	for i := range all.Items {
+		taken[client.ObjectKeyFromObject(&all.Items[i])] = true
 	}
 	for _, m := range found {
 		names := bySecret[m.secret]
@@ -116,10 +113,10 @@ func WriteManifests(ctx context.Context, r client.Reader, namespace, credentials
 			comment = fmt.Sprintf("# Deployments that share this Secret: %s.\n", strings.Join(names, ", "))
 		}
 		manifest, err := yaml.Marshal(fr)
-		if err != nil {
-			return 0, fmt.Errorf("writing FlexRegistration %s: %w", key, err)
+		if err == nil {
+			_, err = fmt.Fprintf(w, "---\n%s%s", comment, manifest)
 		}
-		if _, err := fmt.Fprintf(w, "---\n%s%s", comment, manifest); err != nil {
+		if err != nil {
 			return 0, fmt.Errorf("writing FlexRegistration %s: %w", key, err)
 		}
 	}
