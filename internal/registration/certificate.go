@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -32,13 +33,8 @@ type Certificate struct {
 // NewerThan is the order of certificates: the one that is valid longer is newer, of two that expire together the one
 // that became valid later. A certificate is not newer than itself.
 func (c Certificate) NewerThan(o Certificate) bool {
-	if c.Fingerprint == o.Fingerprint {
-		return false
-	}
-	if order := c.NotAfter.Compare(o.NotAfter); order != 0 {
-		return order > 0
-	}
-	return c.NotBefore.After(o.NotBefore)
+	order := cmp.Or(c.NotAfter.Compare(o.NotAfter), c.NotBefore.Compare(o.NotBefore))
+	return order > 0 && c.Fingerprint != o.Fingerprint
 }
 
 func describe(c *x509.Certificate) Certificate {

@@ -30,30 +30,29 @@ type file struct {
 	docs []*node
 }
 
-// load reads src into nodes. Nothing is decoded further, so aliases stay single nodes and are never expanded.
-func load(key string, src []byte) (f file, err *Error) {
+// load reads the documents of a file into nodes. Nothing is decoded further, so aliases stay single nodes and are never expanded.
+func load(src []byte) (docs []*node, err *Error) {
 	if !utf8.Valid(src) {
-		return file{}, fail(CodeNotYAML, "the file is not UTF-8 text. Put the file in as flexctl wrote it.").at(key, nil)
+		return nil, fail(CodeNotYAML, "the file is not UTF-8 text. Put the file in as flexctl wrote it.")
 	}
 	// The library is known to have panicked on odd input; one gateway's file must not stop the operator.
 	defer func() {
 		if recover() != nil {
-			f, err = file{}, fail(CodeNotYAML, "the file cannot be read as YAML. Put the file in as flexctl wrote it.").at(key, nil)
+			docs, err = nil, fail(CodeNotYAML, "the file cannot be read as YAML. Put the file in as flexctl wrote it.")
 		}
 	}()
+	var roots []node
 	text := version12.ReplaceAll(src, []byte("${1}1"))
-	var docs []node
-	if err := yaml.Load(text, &docs, yaml.WithAllDocuments(), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth)))); err != nil {
-		return file{}, syntaxError(err).at(key, nil)
+	if err := yaml.Load(text, &roots, yaml.WithAllDocuments(), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth)))); err != nil {
+		return nil, syntaxError(err)
 	}
-	if len(docs) > maxDocuments {
-		return file{}, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments).at(key, nil)
+	if len(roots) > maxDocuments {
+		return nil, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments)
 	}
-	f = file{key: key, src: src}
-	for _, doc := range docs {
-		f.docs = append(f.docs, doc.Content[0])
+	for _, root := range roots {
+		docs = append(docs, root.Content[0])
 	}
-	return f, nil
+	return docs, nil
 }
 
 // syntaxError takes the position from the library's error, and only that: its text quotes the file.
@@ -205,7 +204,7 @@ func marshal(docs ...*node) ([]byte, *Error) {
 	if len(text) > MaxSize {
 		return nil, fail(CodeTooLarge, "the registration's own documents have more than the %d bytes allowed. Put the file in as flexctl wrote it.", MaxSize)
 	}
-	if again, err := load("", text); err != nil || !slices.EqualFunc(again.docs, docs, sameNodes) {
+	if again, err := load(text); err != nil || !slices.EqualFunc(again, docs, sameNodes) {
 		return nil, fail(CodeUnsupportedYAML, "the registration's own documents cannot be written back unchanged as YAML. Put the file in as flexctl wrote it.")
 	}
 	return text, nil

@@ -15,7 +15,6 @@ var plainHost = regexp.MustCompile(`^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0
 // credentials. Hosts must be equal as they stand, port included; case does not matter and neither does the default
 // port 443. A registration without `anypoint` fails, because nobody could say where its credentials would go.
 func (r *Registration) CheckHost(allowed []string) error {
-	const remedy = "Correct the registration, or have the operator's administrator allow the host."
 	u, err := url.Parse(r.anypointURL)
 	if r.anypointURL == "" || err != nil {
 		return fail(CodeHostNotAllowed, "spec.platformConnection.anypoint is missing, so it is unknown which control plane would get the credentials. Put the file in as flexctl wrote it.")
@@ -23,10 +22,12 @@ func (r *Registration) CheckHost(allowed []string) error {
 	if slices.ContainsFunc(allowed, func(host string) bool { return canonicalHost(host) == canonicalHost(u.Host) }) {
 		return nil
 	}
+	shown := ""
 	if len(u.Host) <= 100 && plainHost.MatchString(u.Host) {
-		return fail(CodeHostNotAllowed, "the host of spec.platformConnection.anypoint, %s, is not an allowed control plane. %s", u.Host, remedy)
+		shown = ", " + u.Host + ","
 	}
-	return fail(CodeHostNotAllowed, "the host of spec.platformConnection.anypoint is not an allowed control plane. %s", remedy)
+	return fail(CodeHostNotAllowed, "the host of spec.platformConnection.anypoint%s is not an allowed control plane. "+
+		"Correct the registration, or have the operator's administrator allow the host.", shown)
 }
 
 // canonicalHost folds ASCII case only: Unicode's folding takes other letters for these.

@@ -65,10 +65,11 @@ func loadFiles(data map[string][]byte, key string) (files []file, _ *Error) {
 		}
 	}
 	for _, name := range names {
-		f, err := load(name, data[name])
+		docs, err := load(data[name])
 		if err != nil {
-			return nil, err
+			return nil, err.at(name, nil)
 		}
+		f := file{key: name, src: data[name], docs: docs}
 		if name == key && f.isEmpty() {
 			return nil, fail(CodeEmpty, "the file is empty, which is what an aborted registration leaves. Run `flexctl registration create` again and put in the file that it makes.").at(key, nil)
 		}
@@ -94,37 +95,33 @@ func listed(keys []string) string {
 	return cmp.Or(strings.Join(keys, ", "), "none")
 }
 
-// find returns the one document of the gateway's (not Kubernetes') of a kind that has, at a path, what is wanted; the zero document
-// where there is none. What counts is what some reader of the files may see.
-func (p *place) find(kind string, wanted func(*node) bool, path []string, second *Error) (found document, _ *Error) {
+// find returns the documents of the gateway's (not Kubernetes') of a kind that have, at a path, what is wanted: those in which some
+// reader of the files may see it.
+func (p *place) find(kind string, wanted func(*node) bool, path ...string) (found []document) {
 	isVersion := func(n *node) bool { return strings.HasPrefix(n.Value, apiGroup) && n.Value != apiGroup }
 	isKind := func(n *node) bool { return n.Value == kind }
 	for _, f := range p.files {
 		for _, root := range f.docs {
-			switch {
-			case !holds(root, isVersion, "apiVersion") || !holds(root, isKind, "kind") || !holds(root, wanted, path...):
-			case found.root != nil:
-				return document{}, second.at(f.key, root)
-			default:
-				found = document{f, root}
+			if holds(root, isVersion, "apiVersion") && holds(root, isKind, "kind") && holds(root, wanted, path...) {
+				found = append(found, document{f, root})
 			}
 		}
 	}
-	return found, nil
+	return found
 }
 
 // readConnection finds the one Configuration document with a platform connection, and takes over what it says about the gateway.
 func (r *Registration) readConnection(p *place) (err *Error) {
-	isMapping := func(n *node) bool { return n.Kind == yaml.MappingNode }
-	p.config, err = p.find("Configuration", isMapping, []string{"spec", "platformConnection"},
-		fail(CodeAmbiguous, "this is the second document with a platformConnection, and which one the gateway takes is unknown. Keep one registration per Secret key."))
 	key := p.files[0].key
+	isMapping := func(n *node) bool { return n.Kind == yaml.MappingNode }
+	found := p.find("Configuration", isMapping, "spec", "platformConnection")
 	switch {
-	case err != nil:
-		return err
-	case p.config.key != key:
+	case len(found) == 0 || found[0].key != key:
 		return fail(CodeNoPlatformConnection, "no document is a registration (apiVersion gateway.mulesoft.com/…, kind Configuration, with spec.platformConnection). Put in the file that `flexctl registration create` made.").at(key, nil)
+	case len(found) > 1:
+		return fail(CodeAmbiguous, "this is the second document with a platformConnection, and which one the gateway takes is unknown. Keep one registration per Secret key.").at(found[1].key, found[1].root)
 	}
+	p.config = found[0]
 	if err := p.config.checkPlain(); err != nil {
 		return err
 	}
@@ -144,7 +141,7 @@ func (r *Registration) readConnection(p *place) (err *Error) {
 }
 
 // findPair follows certificateRef to the one Secret document of that name, and to certificate and key in it.
-func (r *Registration) findPair(p *place) (err *Error) {
+func (r *Registration) findPair(p *place) *Error {
 	const remedy = "Put the file in as flexctl wrote it; a split registration needs " + CertificateKey + " in the same Secret."
 	connection := child(p.config.root, "spec", "platformConnection")
 	ref := child(connection, "certificateRef")
@@ -160,14 +157,14 @@ func (r *Registration) findPair(p *place) (err *Error) {
 		quoted = " " + name
 	}
 	isNamed := func(n *node) bool { return n.Value == name }
-	p.secret, err = p.find("Secret", isNamed, []string{"metadata", "name"},
-		fail(CodeAmbiguous, "this is the second Secret document%s, and which one the gateway takes is unknown. Keep one.", quoted))
+	found := p.find("Secret", isNamed, "metadata", "name")
 	switch {
-	case err != nil:
-		return err
-	case p.secret.root == nil:
+	case len(found) == 0:
 		return fail(CodeBrokenReference, "certificateRef leads nowhere: there is no Secret document%s. %s", quoted, remedy).at(p.config.key, ref)
+	case len(found) > 1:
+		return fail(CodeAmbiguous, "this is the second Secret document%s, and which one the gateway takes is unknown. Keep one.", quoted).at(found[1].key, found[1].root)
 	}
+	p.secret = found[0]
 	if err := p.secret.checkPlain(); err != nil {
 		return err
 	}
