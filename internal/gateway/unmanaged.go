@@ -20,25 +20,19 @@ import (
 // DefaultCredentials is the Secret with credentials that a proposed FlexRegistration names.
 const DefaultCredentials = "anypoint"
 
-// Unmanaged finds the Deployments with a volume called "registration", made from a Secret, as the vendor's chart has it, that
-// none of the FlexRegistrations covers: by its target, or by its Secret.
-func Unmanaged(ctx context.Context, r client.Reader, all []v1alpha1.FlexRegistration) ([]types.NamespacedName, error) {
-	found, _, err := unmanaged(ctx, r, metav1.NamespaceAll, all)
-	var names []types.NamespacedName
-	for _, m := range found {
-		names = append(names, m.deployment)
-	}
-	return names, err
+// Uncovered is a Deployment with a registration that no FlexRegistration covers.
+type Uncovered struct {
+	types.NamespacedName
+	// secret is that of its registration, beside a FlexRegistration that covers another Deployment with the same Secret; "" where
+	// none does.
+	secret types.NamespacedName
+	beside string
 }
 
-// mounted is a Deployment and the Secret that its volume "registration" is made from.
-type mounted struct{ deployment, secret types.NamespacedName }
-
-// unmanaged returns what Unmanaged finds, in the order of names, and by Secret the FlexRegistration that covers another
-// Deployment with the same Secret.
-func unmanaged(ctx context.Context, r client.Reader, namespace string, all []v1alpha1.FlexRegistration) (found []mounted, sharing map[types.NamespacedName]string, _ error) {
-	targets, secrets := map[types.NamespacedName]string{}, map[types.NamespacedName]bool{}
-	sharing = map[types.NamespacedName]string{}
+// Unmanaged finds the Deployments of a namespace ("" for all) with a volume called "registration", made from a Secret, as the
+// vendor's chart has it, that none of the FlexRegistrations covers: by its target, or by its Secret. They are in the order of names.
+func Unmanaged(ctx context.Context, r client.Reader, namespace string, all []v1alpha1.FlexRegistration) (found []Uncovered, _ error) {
+	targets, secrets, sharing := map[types.NamespacedName]string{}, map[types.NamespacedName]bool{}, map[types.NamespacedName]string{}
 	for i := range all {
 		fr := &all[i]
 		secret := types.NamespacedName{Namespace: fr.Namespace, Name: ptr.Deref(fr.Spec.SecretRef, v1alpha1.SecretKeyReference{}).Name}
@@ -50,23 +44,26 @@ func unmanaged(ctx context.Context, r client.Reader, namespace string, all []v1a
 	}
 	var deployments appsv1.DeploymentList
 	if err := r.List(ctx, &deployments, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, nil, fmt.Errorf("listing Deployments: %w", err)
+		return nil, fmt.Errorf("listing Deployments: %w", err)
 	}
 	for i := range deployments.Items {
-		d := &deployments.Items[i]
-		secret, _ := registrationSecret(d)
-		if secret == "" {
-			continue
-		}
-		m := mounted{client.ObjectKeyFromObject(d), types.NamespacedName{Namespace: d.Namespace, Name: secret}}
-		if name, covered := targets[m.deployment]; covered {
-			sharing[m.secret] = name
-		} else if !secrets[m.secret] {
-			found = append(found, m)
+		d := client.ObjectKeyFromObject(&deployments.Items[i])
+		name, _ := registrationSecret(&deployments.Items[i])
+		secret := types.NamespacedName{Namespace: d.Namespace, Name: name}
+		fr, covered := targets[d]
+		switch {
+		case name == "":
+		case covered:
+			sharing[secret] = fr
+		case !secrets[secret]:
+			found = append(found, Uncovered{NamespacedName: d, secret: secret})
 		}
 	}
-	slices.SortFunc(found, func(a, b mounted) int { return strings.Compare(a.deployment.String(), b.deployment.String()) })
-	return found, sharing, nil
+	for i := range found {
+		found[i].beside = sharing[found[i].secret]
+	}
+	slices.SortFunc(found, func(a, b Uncovered) int { return strings.Compare(a.String(), b.String()) })
+	return found, nil
 }
 
 // WriteManifests writes a FlexRegistration, as YAML to look over and apply, for each gateway of a namespace ("" for all) that none
@@ -77,47 +74,48 @@ func WriteManifests(ctx context.Context, r client.Reader, namespace, credentials
 	if err := r.List(ctx, &all, client.InNamespace(namespace)); err != nil {
 		return 0, fmt.Errorf("listing FlexRegistrations: %w", err)
 	}
-	found, sharing, err := unmanaged(ctx, r, namespace, all.Items)
+	found, err := Unmanaged(ctx, r, namespace, all.Items)
 	if err != nil {
 		return 0, err
 	}
-	bySecret, taken := map[types.NamespacedName][]string{}, map[client.ObjectKey]bool{}
-	for _, m := range found {
-		bySecret[m.secret] = append(bySecret[m.secret], m.deployment.Name)
+	bySecret, taken := map[types.NamespacedName][]string{}, map[types.NamespacedName]bool{}
+	for _, d := range found {
+		bySecret[d.secret] = append(bySecret[d.secret], d.Name)
 	}
 	for i := range all.Items {
 		taken[client.ObjectKeyFromObject(&all.Items[i])] = true
 	}
-	for _, m := range found {
-		names := bySecret[m.secret]
-		if names[0] != m.deployment.Name {
+	for _, d := range found {
+		names := bySecret[d.secret]
+		if names[0] != d.Name {
 			continue
 		}
-		if name := sharing[m.secret]; name != "" {
+		together := strings.Join(names, ", ")
+		if d.beside != "" {
 			fmt.Fprintf(w, "# Namespace %s: Deployments that share Secret %s with the target of FlexRegistration %s: %s.\n# To cover them, replace its spec.targetRef by spec.secretRef: {name: %s}.\n",
-				m.secret.Namespace, m.secret.Name, name, strings.Join(names, ", "), m.secret.Name)
+				d.Namespace, d.secret.Name, d.beside, together, d.secret.Name)
 			continue
 		}
-		key := client.ObjectKey{Namespace: m.deployment.Namespace, Name: strings.Trim(names[0][:min(len(names[0]), 48)], "-.")} // The resource allows for 52.
-		for taken[key] {
-			key.Name += "-x"
+		fr := &v1alpha1.FlexRegistration{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "FlexRegistration"}}
+		fr.Namespace, fr.Name = d.Namespace, strings.Trim(d.Name[:min(len(d.Name), 48)], "-.") // The resource allows for 52.
+		for taken[client.ObjectKeyFromObject(fr)] {
+			fr.Name += "-x"
 		}
-		taken[key] = true
-		fr := &v1alpha1.FlexRegistration{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "FlexRegistration"}, ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+		taken[client.ObjectKeyFromObject(fr)] = true
 		fr.Spec.CredentialsRef.Name = credentials
 		comment := ""
 		if len(names) == 1 {
-			fr.Spec.TargetRef = &v1alpha1.TargetReference{Name: names[0]}
+			fr.Spec.TargetRef = &v1alpha1.TargetReference{Name: d.Name}
 		} else {
-			fr.Spec.SecretRef = &v1alpha1.SecretKeyReference{Name: m.secret.Name}
-			comment = fmt.Sprintf("# Deployments that share this Secret: %s.\n", strings.Join(names, ", "))
+			fr.Spec.SecretRef = &v1alpha1.SecretKeyReference{Name: d.secret.Name}
+			comment = "# Deployments that share this Secret: " + together + ".\n"
 		}
 		manifest, err := yaml.Marshal(fr)
 		if err == nil {
 			_, err = fmt.Fprintf(w, "---\n%s%s", comment, manifest)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("writing FlexRegistration %s: %w", key, err)
+			return 0, fmt.Errorf("writing FlexRegistration %s: %w", client.ObjectKeyFromObject(fr), err)
 		}
 	}
 	return len(found), nil

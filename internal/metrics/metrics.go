@@ -126,7 +126,7 @@ func (c Collector) Collect(metrics chan<- prometheus.Metric) {
 	if c.Shard {
 		return
 	}
-	found, err := gateway.Unmanaged(ctx, c.Cache, all.Items)
+	found, err := gateway.Unmanaged(ctx, c.Cache, metav1.NamespaceAll, all.Items)
 	if err != nil {
 		log.Log.Error(err, "looking for unmanaged gateways for metrics")
 		return
