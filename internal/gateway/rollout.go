@@ -37,22 +37,23 @@ func Annotation(d *appsv1.Deployment) string {
 
 // Progress says how far a Deployment's rollout is, as `kubectl rollout status` reckons it.
 func Progress(d *appsv1.Deployment) renewal.Deployment {
-	p := renewal.Deployment{Name: d.Name, UID: string(d.UID), Annotation: Annotation(d)}
-	want, s := ptr.Deref(d.Spec.Replicas, 1), d.Status
-	p.Message = fmt.Sprintf("%d of %d replicas updated, %d available, %d in all", s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas)
-	if p.Paused = d.Spec.Paused; p.Paused {
+	want, s, upSince := ptr.Deref(d.Spec.Replicas, 1), d.Status, completeSince(d)
+	seen := s.ObservedGeneration >= d.Generation
+	p := renewal.Deployment{
+		Name: d.Name, UID: string(d.UID), Annotation: Annotation(d),
+		Message:     fmt.Sprintf("%d of %d replicas updated, %d available, %d in all", s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas),
+		Complete:    seen && s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want,
+		UpSince:     upSince,
+		WasComplete: !upSince.IsZero(),
+		Failed:      seen && progressing(d).Reason == "ProgressDeadlineExceeded",
+		Paused:      d.Spec.Paused,
+	}
+	switch {
+	case p.Paused:
 		p.Message = "its rollout is paused, run kubectl rollout resume deployment/" + d.Name + "; " + p.Message
+	case !seen:
+		p.Message = "not yet seen by the Deployment controller"
 	}
-	if s.ObservedGeneration < d.Generation {
-		if !p.Paused {
-			p.Message = "not yet seen by the Deployment controller"
-		}
-		return p
-	}
-	p.Complete = s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want
-	p.UpSince = completeSince(d)
-	p.WasComplete = !p.UpSince.IsZero()
-	p.Failed = progressing(d).Reason == "ProgressDeadlineExceeded"
 	return p
 }
 
