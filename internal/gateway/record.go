@@ -88,27 +88,26 @@ func LoadRecord(ctx context.Context, r client.Reader, g *Gateway) (*Record, *ren
 
 // decode reads a record, and which gateway it is about. Its errors carry no content.
 func decode(secret *corev1.Secret) (*Record, *Gateway, error) {
+	var s state
 	switch {
 	case secret.Type != RecordType:
 		return nil, nil, fmt.Errorf("its type is not %s, so it was not written by the operator", RecordType)
 	case isTooLarge(secret.Data):
 		return nil, nil, fmt.Errorf("it is larger than %d bytes", maxRecord)
-	}
-	var s state
-	if json.Unmarshal(secret.Data[recordState], &s) != nil {
+	case json.Unmarshal(secret.Data[recordState], &s) != nil:
 		return nil, nil, fmt.Errorf("its %s is not valid", recordState)
-	}
-	record := &Record{Record: s.Record, stored: *secret}
-	var err error
-	if record.Newest, err = parse(secret.Data, recordNewest); err != nil {
-		return nil, nil, err
-	}
-	if record.Newest == nil {
+	case secret.Data[recordNewest] == nil:
 		return nil, nil, fmt.Errorf("its %s is missing", recordNewest)
 	}
-	if record.Previous, err = parse(secret.Data, recordPrevious); err != nil {
+	newest, err := parse(secret.Data, recordNewest)
+	if err != nil {
 		return nil, nil, err
 	}
+	previous, err := parse(secret.Data, recordPrevious)
+	if err != nil {
+		return nil, nil, err
+	}
+	record := &Record{Record: s.Record, Newest: newest, Previous: previous, stored: *secret}
 	record.setCertificates()
 	return record, &Gateway{Namespace: secret.Namespace, SecretName: s.Secret, Key: s.Key}, nil
 }
