@@ -75,9 +75,10 @@ func holds(n *node, wanted func(*node) bool, path ...string) bool {
 	if len(path) == 0 {
 		return wanted(n)
 	}
+	name, below := path[0], path[1:]
 	for i := 0; n != nil && n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
 		field, value := resolve(n.Content[i]), resolve(n.Content[i+1])
-		if field.Kind == yaml.ScalarNode && field.Value == path[0] && holds(value, wanted, path[1:]...) {
+		if field.Kind == yaml.ScalarNode && field.Value == name && holds(value, wanted, below...) {
 			return true
 		}
 	}

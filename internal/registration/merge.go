@@ -29,14 +29,16 @@ func Merge(data map[string][]byte, key string, from *Registration) (map[string][
 	slices.SortFunc(parts, func(a, b part) int {
 		return cmp.Or(b.scalar.Line-a.scalar.Line, b.scalar.Column-a.scalar.Column)
 	})
-	src, ok := p.secret.src, true
+	src := p.secret.src
 	for _, part := range parts {
 		if part.old == part.new {
 			continue
 		}
-		if src, ok = replaceScalar(src, child(p.secret.root, "spec"), part.scalar, part.new); !ok {
+		replaced, ok := replaceScalar(src, child(p.secret.root, "spec"), part.scalar, part.new)
+		if !ok {
 			return nil, mergeFailed("its place in the file was not found").at(p.secret.key, part.scalar)
 		}
+		src = replaced
 	}
 	merged := maps.Clone(data)
 	merged[p.secret.key] = src
