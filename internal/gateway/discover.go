@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
 	"maps"
 	"path"
 	"slices"
@@ -141,28 +140,25 @@ func registrationSecret(d *appsv1.Deployment) (name string, found bool) {
 	return name, true
 }
 
-// secretSources are the Secrets that volumes are made from, and what each maps of its keys.
-func secretSources(volumes ...corev1.Volume) iter.Seq2[string, []corev1.KeyToPath] {
-	return func(yield func(string, []corev1.KeyToPath) bool) {
-		for _, v := range volumes {
-			if v.Secret != nil && !yield(v.Secret.SecretName, v.Secret.Items) {
-				return
-			}
-			if v.Projected == nil {
-				continue
-			}
-			for _, source := range v.Projected.Sources {
-				if source.Secret != nil && !yield(source.Secret.Name, source.Secret.Items) {
-					return
-				}
+// secretSources are the Secrets that volumes are made from, and what is mapped of the keys of each.
+func secretSources(volumes ...corev1.Volume) map[string][]corev1.KeyToPath {
+	sources := map[string][]corev1.KeyToPath{}
+	for _, v := range volumes {
+		if v.Secret != nil {
+			sources[v.Secret.SecretName] = append(sources[v.Secret.SecretName], v.Secret.Items...)
+		}
+		for _, source := range ptr.Deref(v.Projected, corev1.ProjectedVolumeSource{}).Sources {
+			if source.Secret != nil {
+				sources[source.Secret.Name] = append(sources[source.Secret.Name], source.Secret.Items...)
 			}
 		}
 	}
+	return sources
 }
 
 // secretNames are the Secrets that volumes are made from, each once.
 func secretNames(volumes ...corev1.Volume) []string {
-	return slices.Sorted(maps.Keys(maps.Collect(secretSources(volumes...))))
+	return slices.Sorted(maps.Keys(secretSources(volumes...)))
 }
 
 // Mounts names the Secrets that the volumes of a Deployment are made from, each once.
@@ -171,16 +167,11 @@ func Mounts(d *appsv1.Deployment) []string { return secretNames(d.Spec.Template.
 // mountedKey says whether one of the volumes is made from the Secret, and which of its keys becomes the file
 // registration.yaml: "" where the volume doesn't map keys.
 func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool) {
-	for name, items := range secretSources(volumes...) {
-		if name != secret {
-			continue
-		}
-		mounts = true
-		for _, item := range items {
-			if path.Base(item.Path) == registration.DefaultKey {
-				key = cmp.Or(key, item.Key)
-			}
+	items, mounts := secretSources(volumes...)[secret]
+	for _, item := range items {
+		if path.Base(item.Path) == registration.DefaultKey {
+			return item.Key, mounts
 		}
 	}
-	return key, mounts
+	return "", mounts
 }
