@@ -109,11 +109,16 @@ func scalar(n *node, path ...string) string {
 	return ""
 }
 
-// walk visits a node and those below it, until one is refused. It follows no aliases.
-func walk(n *node, visit func(*node) *Error) *Error {
-	err := visit(n)
+// walk visits a node and those below it, until one is refused, and tells of one that names a field of which mapping. It follows no
+// aliases.
+func walk(n, fieldOf *node, visit func(n, fieldOf *node) *Error) *Error {
+	err := visit(n, fieldOf)
 	for i := 0; err == nil && i < len(n.Content); i++ {
-		err = walk(n.Content[i], visit)
+		fieldOf = nil
+		if n.Kind == yaml.MappingNode && i%2 == 0 {
+			fieldOf = n
+		}
+		err = walk(n.Content[i], fieldOf, visit)
 	}
 	return err
 }
@@ -121,43 +126,36 @@ func walk(n *node, visit func(*node) *Error) *Error {
 // checkPlain refuses, in one of the registration's own documents, all of YAML that different readers understand differently
 // or that makes one place of the file mean another: what is validated here must be what the gateway and flexctl see.
 func (d document) checkPlain() *Error {
-	count := 0
-	return walk(d.root, func(n *node) *Error {
-		problem, at := oddity(n)
-		if count++; problem == "" && count > maxNodes {
-			problem, at = "absurdly many fields", n
-		}
-		if problem == "" {
+	type field struct {
+		of   *node
+		name string
+	}
+	seen, count := map[field]bool{}, 0
+	return walk(d.root, nil, func(n, fieldOf *node) *Error {
+		count++
+		this := field{fieldOf, n.Value}
+		var problem string
+		switch {
+		case fieldOf != nil && (n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode):
+			problem, n = "a field whose name is no string", fieldOf
+		case fieldOf != nil && seen[this]:
+			problem = "a field twice"
+		case n.Kind == yaml.AliasNode:
+			problem = "an alias (*name)"
+		case n.Anchor != "":
+			problem = "an anchor (&name)"
+		case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!":
+			problem = "a tag (!name)"
+		case n.Tag == "!!merge":
+			problem = "a merge key (<<)"
+		case count > maxNodes:
+			problem = "absurdly many fields"
+		default:
+			seen[this] = true
 			return nil
 		}
-		return fail(CodeUnsupportedYAML, "the registration's own documents must be plain YAML, but here is %s. Write it out; documents of your own may use it.", problem).at(d.key, at)
+		return fail(CodeUnsupportedYAML, "the registration's own documents must be plain YAML, but here is %s. Write it out; documents of your own may use it.", problem).at(d.key, n)
 	})
-}
-
-// oddity says what is not plain about a node itself, and where; "" if it is plain.
-func oddity(n *node) (problem string, at *node) {
-	switch {
-	case n.Kind == yaml.AliasNode:
-		return "an alias (*name)", n
-	case n.Anchor != "":
-		return "an anchor (&name)", n
-	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!":
-		return "a tag (!name)", n
-	case n.Tag == "!!merge":
-		return "a merge key (<<)", n
-	}
-	fields := map[string]bool{}
-	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
-		field := n.Content[i]
-		if field.Kind == yaml.MappingNode || field.Kind == yaml.SequenceNode {
-			return "a field whose name is no string", n
-		}
-		if fields[field.Value] {
-			return "a field twice", field
-		}
-		fields[field.Value] = true
-	}
-	return "", nil
 }
 
 // plainText is what reads as itself without quotes in every YAML reader.

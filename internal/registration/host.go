@@ -44,7 +44,7 @@ func canonicalHost(host string) string {
 // readURLs returns the base URL of a platformConnection, "" if it has none. It refuses what would take the gateway's traffic, or the
 // operator's credentials, off TLS or somewhere else than it seems to.
 func readURLs(connection *node) (base string, _ *Error) {
-	if err := walk(connection, func(n *node) *Error {
+	if err := walk(connection, nil, func(n, _ *node) *Error {
 		if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "://") || parseURL(n.Value, "https", "wss") != nil {
 			return nil
 		}
