@@ -44,7 +44,12 @@ func load(src []byte) (docs []*node, err *Error) {
 	var roots []node
 	text := version12.ReplaceAll(src, []byte("${1}1"))
 	if err := yaml.Load(text, &roots, yaml.WithAllDocuments(), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth)))); err != nil {
-		return nil, syntaxError(err)
+		invalid := fail(CodeNotYAML, "the file is not valid YAML, or nests deeper than %d levels. Correct it there, or put the file in as flexctl wrote it.", maxDepth)
+		// Only the position is taken from the library's error: its text quotes the file.
+		if at, ok := errors.AsType[*yaml.LoadError](err); ok {
+			invalid.Line, invalid.Column = at.Mark.Line, at.Mark.Column
+		}
+		return nil, invalid
 	}
 	if len(roots) > maxDocuments {
 		return nil, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments)
@@ -53,15 +58,6 @@ func load(src []byte) (docs []*node, err *Error) {
 		docs = append(docs, root.Content[0])
 	}
 	return docs, nil
-}
-
-// syntaxError takes the position from the library's error, and only that: its text quotes the file.
-func syntaxError(err error) *Error {
-	e := fail(CodeNotYAML, "the file is not valid YAML, or nests deeper than %d levels. Correct it there, or put the file in as flexctl wrote it.", maxDepth)
-	if load, ok := errors.AsType[*yaml.LoadError](err); ok {
-		e.Line, e.Column = load.Mark.Line, load.Mark.Column
-	}
-	return e
 }
 
 // isEmpty tells whether the file has no content but comments and document markers.
