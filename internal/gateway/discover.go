@@ -129,15 +129,11 @@ func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
 // registrationSecret is the Secret that the volume "registration" of a Deployment is made from, "" where that is not one Secret;
 // found says whether there is such a volume.
 func registrationSecret(d *appsv1.Deployment) (name string, found bool) {
-	volumes := d.Spec.Template.Spec.Volumes
-	i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
-	if i < 0 {
-		return "", false
-	}
-	if names := secretNames(volumes[i]); len(names) == 1 {
+	volume := first(d.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
+	if names := secretNames(volume); len(names) == 1 {
 		name = names[0]
 	}
-	return name, true
+	return name, volume.Name != ""
 }
 
 // secretSources are the Secrets that volumes are made from, and what is mapped of the keys of each.

@@ -45,12 +45,15 @@ func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
 
 // condition of a pod; zero where there is none.
 func condition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == kind {
-			return c
-		}
+	return first(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
+}
+
+// first of some items that is wanted; zero where none is.
+func first[T any](all []T, wanted func(T) bool) (found T) {
+	if i := slices.IndexFunc(all, wanted); i >= 0 {
+		found = all[i]
 	}
-	return corev1.PodCondition{}
+	return found
 }
 
 // PodProblem says what keeps a pod from starting, as far as the pod says so itself.
@@ -86,7 +89,7 @@ type Complaint struct {
 // Complaints looks at those of a Deployment's pods that its present template has made, for the first that has something to
 // complain of.
 func Complaints(pods []corev1.Pod, d *appsv1.Deployment) Complaint {
-	var first Complaint
+	var told Complaint
 	for i := range pods {
 		pod := &pods[i]
 		if !pod.DeletionTimestamp.IsZero() || !madeBy(pod, d) {
@@ -96,9 +99,9 @@ func Complaints(pods []corev1.Pod, d *appsv1.Deployment) Complaint {
 		if c.Output != "" {
 			return c
 		}
-		first = cmp.Or(first, c)
+		told = cmp.Or(told, c)
 	}
-	return first
+	return told
 }
 
 func complaint(pod *corev1.Pod) Complaint {

@@ -59,12 +59,7 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 
 // progressing is what the Deployment controller says of a rollout's progress; zero where it says nothing.
 func progressing(d *appsv1.Deployment) appsv1.DeploymentCondition {
-	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentProgressing {
-			return c
-		}
-	}
-	return appsv1.DeploymentCondition{}
+	return first(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool { return c.Type == appsv1.DeploymentProgressing })
 }
 
 // Interrupts says why a rollout of the Deployment leaves the gateway without a pod that serves; "" if it doesn't.
