@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	// aLine is a line of YAML 1.1, which the library counts by, with its break.
-	aLine = regexp.MustCompile(`[^\n\r\x{85}\x{2028}\x{2029}]*(\r\n|[\n\r\x{85}\x{2028}\x{2029}]|$)`)
+	// wholeLine is a line of YAML 1.1, which the library counts by, with its break.
+	wholeLine = regexp.MustCompile(`[^\n\r\x{85}\x{2028}\x{2029}]*(\r\n|[\n\r\x{85}\x{2028}\x{2029}]|$)`)
 	// quoted is a scalar in double quotes, where \" is a quote, or in single ones, where two of them are.
 	quoted = regexp.MustCompile(`(?s)^("([^"\\]|\\.)*"|'([^']|'')*')`)
 	// indicator stands in the header of a block scalar that says how far its content is indented.
@@ -42,7 +42,7 @@ func replaceScalar(src []byte, mapping, scalar *node, text string) ([]byte, bool
 func from(src []byte, line, column int) []byte {
 	rest := bytes.TrimPrefix(src, []byte("\ufeff"))
 	for ; line > 1; line-- {
-		rest = rest[aLine.FindIndex(rest)[1]:]
+		rest = rest[wholeLine.FindIndex(rest)[1]:]
 	}
 	for ; column > 1; column-- {
 		_, size := utf8.DecodeRune(rest)
@@ -72,7 +72,7 @@ func plainEnd(rest []byte, value string) int {
 // blank, and keeps header, indentation and kind of line break. A folded one becomes literal. It returns also where the old one
 // ends, 0 if it is none.
 func replaceBlock(rest []byte, mapping *node, text string) (replacement string, end int) {
-	lines := aLine.FindAll(rest, -1)
+	lines := wholeLine.FindAll(rest, -1)
 	header, indent := lines[0], 0 // not known yet
 	if m := indicator.FindSubmatch(header); m != nil {
 		indent = mapping.Column - 1 + int(m[1][0]-'0')
