@@ -6,7 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -50,7 +50,6 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 	if err := c.List(ctx, &all, client.InNamespace(fr.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("listing Deployments of namespace %s: %w", fr.Namespace, err)
 	}
-	slices.SortFunc(all.Items, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
 	if target != nil {
 		i := slices.IndexFunc(all.Items, func(d appsv1.Deployment) bool { return d.Name == target.Name })
 		if i < 0 {
@@ -60,13 +59,18 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 			return nil, found, nil
 		}
 	}
+	// Most Deployments of a large namespace are others': these are passed by at once.
+	all.Items = slices.DeleteFunc(all.Items, func(d appsv1.Deployment) bool {
+		_, mounts := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
+		return !mounts
+	})
+	slices.SortFunc(all.Items, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
 	anyKey := g.Key == ""
 	for i := range all.Items {
 		d := &all.Items[i]
-		key, mounts := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
+		key, _ := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
 		key = cmp.Or(key, registration.DefaultKey)
 		switch {
-		case !mounts:
 		case target != nil && d.Name != target.Name:
 			g.Others = append(g.Others, d.Name)
 		case anyKey && g.Key != "" && g.Key != key:
@@ -136,25 +140,30 @@ func registrationSecret(d *appsv1.Deployment) (name string, found bool) {
 	return name, volume.Name != ""
 }
 
-// secretSources are the Secrets that volumes are made from, and what is mapped of the keys of each.
-func secretSources(volumes ...corev1.Volume) map[string][]corev1.KeyToPath {
-	sources := map[string][]corev1.KeyToPath{}
-	for _, v := range volumes {
-		if v.Secret != nil {
-			sources[v.Secret.SecretName] = append(sources[v.Secret.SecretName], v.Secret.Items...)
-		}
-		for _, source := range ptr.Deref(v.Projected, corev1.ProjectedVolumeSource{}).Sources {
-			if source.Secret != nil {
-				sources[source.Secret.Name] = append(sources[source.Secret.Name], source.Secret.Items...)
+// secretSources are the Secrets that volumes are made from, and what each maps of its keys.
+func secretSources(volumes ...corev1.Volume) iter.Seq2[string, []corev1.KeyToPath] {
+	return func(yield func(string, []corev1.KeyToPath) bool) {
+		for i := range volumes {
+			v := &volumes[i]
+			if v.Secret != nil && !yield(v.Secret.SecretName, v.Secret.Items) {
+				return
+			}
+			for _, source := range ptr.Deref(v.Projected, corev1.ProjectedVolumeSource{}).Sources {
+				if source.Secret != nil && !yield(source.Secret.Name, source.Secret.Items) {
+					return
+				}
 			}
 		}
 	}
-	return sources
 }
 
 // secretNames are the Secrets that volumes are made from, each once.
-func secretNames(volumes ...corev1.Volume) []string {
-	return slices.Sorted(maps.Keys(secretSources(volumes...)))
+func secretNames(volumes ...corev1.Volume) (names []string) {
+	for name := range secretSources(volumes...) {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Mounts names the Secrets that the volumes of a Deployment are made from, each once.
@@ -163,11 +172,16 @@ func Mounts(d *appsv1.Deployment) []string { return secretNames(d.Spec.Template.
 // mountedKey says whether one of the volumes is made from the Secret, and which of its keys becomes the file
 // registration.yaml: "" where the volume doesn't map keys.
 func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool) {
-	items, mounts := secretSources(volumes...)[secret]
-	for _, item := range items {
-		if path.Base(item.Path) == registration.DefaultKey {
-			return item.Key, mounts
+	for name, items := range secretSources(volumes...) {
+		if name != secret {
+			continue
+		}
+		mounts = true
+		for _, item := range items {
+			if key == "" && path.Base(item.Path) == registration.DefaultKey {
+				key = item.Key
+			}
 		}
 	}
-	return "", mounts
+	return key, mounts
 }
