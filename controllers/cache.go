@@ -3,10 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"unique"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -20,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
@@ -54,11 +49,10 @@ func (s Scope) CacheOptions() cache.Options {
 		DefaultNamespaces:    namespaces,
 		DefaultLabelSelector: s.Selector,
 		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.FlexRegistration{}: {Transform: slimRegistration},
-			secretMetadata:               {Label: labels.Everything(), Transform: onlyIdentity},
-			&appsv1.Deployment{}:         {Label: labels.Everything(), Transform: slimDeployment},
-			&corev1.Pod{}:                {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
-			&batchv1.Job{}:               {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			secretMetadata:       {Label: labels.Everything(), Transform: onlyIdentity},
+			&appsv1.Deployment{}: {Label: labels.Everything(), Transform: slimDeployment},
+			&corev1.Pod{}:        {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			&batchv1.Job{}:       {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 		},
 		DefaultTransform: slim,
 	}
@@ -72,37 +66,6 @@ func slim(object any) (any, error) {
 		delete(o.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	}
 	return object, nil
-}
-
-// slimRegistration leaves of a FlexRegistration its own annotations and no labels; what it has in common with others is in memory
-// once, and lists in no more than they need.
-func slimRegistration(object any) (any, error) {
-	fr, ok := object.(*v1alpha1.FlexRegistration)
-	if !ok {
-		return object, nil
-	}
-	fr.ManagedFields, fr.Labels = nil, nil
-	maps.DeleteFunc(fr.Annotations, func(name, _ string) bool { return !strings.HasPrefix(name, v1alpha1.GroupVersion.Group+"/") })
-	if len(fr.Annotations) == 0 {
-		fr.Annotations = nil
-	}
-	s := &fr.Status
-	s.Conditions, s.Checks, s.History = slices.Clone(s.Conditions), slices.Clone(s.Checks), slices.Clone(s.History)
-	shared := []*string{&fr.Kind, &fr.APIVersion, &fr.Namespace, &fr.Spec.CredentialsRef.Name}
-	for i := range s.Conditions {
-		c := &s.Conditions[i]
-		shared = append(shared, &c.Type, (*string)(&c.Status), &c.Reason)
-	}
-	for i := range s.Checks {
-		shared = append(shared, &s.Checks[i].Type)
-	}
-	if g := s.Gateway; g != nil {
-		shared = append(shared, &g.AnypointURL, &g.OrganizationID, &g.EnvironmentID)
-	}
-	for _, text := range shared {
-		*text = unique.Make(*text).Value()
-	}
-	return fr, nil
 }
 
 // slimDeployment leaves of a Deployment what somebody here reads.

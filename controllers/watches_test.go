@@ -39,31 +39,6 @@ func TestCacheKeepsNoManifestsNorManagers(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 }
 
-func TestCacheKeepsOfFlexRegistrationsWhatTheySay(t *testing.T) {
-	g := NewWithT(t)
-	fr := &v1alpha1.FlexRegistration{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "FlexRegistration"},
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "f", Namespace: "n", UID: "u", ResourceVersion: "7", Generation: 3,
-			Annotations: map[string]string{v1alpha1.AnnotationRenew: "now"},
-		},
-		Spec: v1alpha1.FlexRegistrationSpec{CredentialsRef: v1alpha1.LocalReference{Name: "credentials"}},
-		Status: v1alpha1.FlexRegistrationStatus{
-			Conditions: []metav1.Condition{{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Scheduled", Message: "good"}},
-			Checks:     []v1alpha1.Check{{Type: "Rehearsed", Version: "v"}},
-			History:    []v1alpha1.HistoryEntry{{Action: "Renewal"}},
-			Gateway:    &v1alpha1.GatewayStatus{AgentID: "a", AnypointURL: "https://anypoint.example", EnvironmentID: "e", OrganizationID: "o"},
-		},
-	}
-	said := fr.DeepCopy()
-	fr.Labels = map[string]string{"app.kubernetes.io/managed-by": "Helm"}
-	fr.Annotations[corev1.LastAppliedConfigAnnotation] = "{}"
-	fr.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
-	kept, err := slimRegistration(fr)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(kept).To(Equal(said))
-}
-
 func TestChangesConcernWhoNamesWhatHasChanged(t *testing.T) {
 	fr := &v1alpha1.FlexRegistration{Spec: v1alpha1.FlexRegistrationSpec{
 		TargetRef:      &v1alpha1.TargetReference{Name: "target"},
