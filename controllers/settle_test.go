@@ -185,6 +185,8 @@ var _ = Describe("A rollout that fails", func() {
 		Expect(s.condition(v1alpha1.ConditionReady)).To(Equal("True/RollingOut"))
 		clk.Step(10 * time.Minute)
 		Eventually(s.rolledTo).Should(HaveSuffix("-2"))
+		// Since when it is being rolled is recorded after that, and then told.
+		Eventually(func() int64 { return s.status().Rollout.Sequence }).Should(BeEquivalentTo(2))
 		clk.Step(5 * time.Minute)
 		s.eventually(v1alpha1.ConditionReady, "False/RolloutFailed")
 		s.annotate(map[string]string{v1alpha1.AnnotationRegistration: ""})
