@@ -47,11 +47,11 @@ func (c *Client) Account(baseURL string, credentials anypoint.Credentials) (*Acc
 	host := httpclient.Host(baseURL)
 	// The URL itself is not shown: it may have a password in it.
 	if host == "" {
-		return nil, &Error{Class: anypoint.HostNotAllowed, Message: "the base URL of Anypoint is not https://HOST or https://HOST:PORT: correct the registration"}
+		return nil, &Error{Class: anypoint.HostNotAllowed, Message: "the base URL of Anypoint is not https://HOST or https://HOST:PORT: correct it in the registration, or in spec.anypoint.url"}
 	}
 	if !slices.ContainsFunc(c.hosts, func(allowed string) bool { return httpclient.Canonical(allowed) == host }) {
 		return nil, &Error{Class: anypoint.HostNotAllowed, Message: "the host " + host +
-			" is not an allowed control plane: correct the registration, or have the operator's administrator allow the host"}
+			" is not an allowed control plane: correct it in the registration, or in spec.anypoint.url, or have the operator's administrator allow the host"}
 	}
 	base := "https://" + host
 	a := &Account{client: c, credentials: credentials, Account: &httpclient.Account{
