@@ -12,14 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
@@ -152,7 +150,7 @@ func (p *plugin) readFile(path string) ([]byte, error) {
 // describe tells all that is in a registration but the key.
 func (p *plugin) describe(r *registration.Registration) error {
 	v, certificate := view{w: p.Out, now: p.clock.Now()}, r.Certificate()
-	chain, err := certificates(r)
+	chain, err := cert.ParseCertsPEM(r.Chain())
 	if err != nil {
 		return fmt.Errorf("reading the certificates of the registration: %w", err)
 	}
@@ -174,20 +172,6 @@ func (p *plugin) describe(r *registration.Registration) error {
 		rows = append(rows, []string{when(i == 0, "Chain:"), what})
 	}
 	return v.tables(rows)
-}
-
-// certificates are those of the chain.
-func certificates(r *registration.Registration) ([]*x509.Certificate, error) {
-	_, document, _ := strings.Cut(string(r.Marshal()), "\n---\n")
-	var secret struct {
-		Spec struct {
-			Chain string `json:"tls.crt"`
-		} `json:"spec"`
-	}
-	if err := yaml.Unmarshal([]byte(document), &secret); err != nil {
-		return nil, errors.New("its Secret document is no YAML") // The error might quote the key.
-	}
-	return cert.ParseCertsPEM([]byte(secret.Spec.Chain))
 }
 
 func algorithm(c *x509.Certificate) string {

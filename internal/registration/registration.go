@@ -55,6 +55,9 @@ func (r *Registration) AnypointURL() string { return r.anypointURL }
 // Certificate returns what identifies the client certificate that the gateway presents to the platform.
 func (r *Registration) Certificate() Certificate { return r.certificate }
 
+// Chain returns the certificates of the registration's chain, the gateway's among them, as PEM, in their order.
+func (r *Registration) Chain() []byte { return []byte(r.chain) }
+
 // Marshal returns the registration's own documents, the Configuration and then the Secret, as one YAML file without
 // comments and without the user's documents. Equal registrations give equal bytes, and Parse of them gives an equal
 // registration. It holds the private key.
