@@ -329,7 +329,7 @@ func (o *options) readScope() error {
 func (o *options) metrics() metricsserver.Options {
 	served := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertificate}
 	if o.metricsSecure {
-		served.FilterProvider = metrics.Access
+		served.FilterProvider = metrics.Access{Clock: clock.RealClock{}}.Filter
 	}
 	return served
 }

@@ -16,6 +16,7 @@ import (
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -27,9 +28,12 @@ const (
 )
 
 // Access serves those who have a token of the cluster and the right to get the URL, as the API server says; anybody else gets 401
-// or 403. It is a server.Options.FilterProvider. The one of controller-runtime does the same by k8s.io/apiserver, which would be a
-// third of the operator's program and of its memory.
-func Access(config *rest.Config, httpClient *http.Client) (server.Filter, error) {
+// or 403. The one of controller-runtime does the same by k8s.io/apiserver, which would be a third of the operator's program and of
+// its memory.
+type Access struct{ Clock clock.PassiveClock }
+
+// Filter is a server.Options.FilterProvider.
+func (a Access) Filter(config *rest.Config, httpClient *http.Client) (server.Filter, error) {
 	tokens, err := authenticationclient.NewForConfigAndClient(config, httpClient)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server to have tokens reviewed: %w", err)
@@ -38,10 +42,10 @@ func Access(config *rest.Config, httpClient *http.Client) (server.Filter, error)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server to have rights reviewed: %w", err)
 	}
-	a := access{tokens.TokenReviews(), rights.SubjectAccessReviews(), cache.NewLRUExpireCache(rememberedMost)}
+	asked := reviews{tokens.TokenReviews(), rights.SubjectAccessReviews(), cache.NewLRUExpireCacheWithClock(rememberedMost, a.Clock)}
 	return func(log logr.Logger, next http.Handler) (http.Handler, error) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			status, err := a.status(r)
+			status, err := asked.status(r)
 			if err != nil {
 				log.Error(err, "finding out who may get metrics")
 			}
@@ -54,36 +58,37 @@ func Access(config *rest.Config, httpClient *http.Client) (server.Filter, error)
 	}, nil
 }
 
-type access struct {
+// reviews are what the API server is asked for.
+type reviews struct {
 	tokens authenticationclient.TokenReviewInterface
 	rights authorizationclient.SubjectAccessReviewInterface
 	known  *cache.LRUExpireCache
 }
 
 // status is what is answered: 200 where the request may be served.
-func (a access) status(r *http.Request) (int, error) {
+func (v reviews) status(r *http.Request) (int, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return http.StatusUnauthorized, nil
 	}
 	path, verb := r.URL.Path, strings.ToLower(r.Method)
 	key := sha256.Sum256([]byte(verb + " " + path + " " + token))
-	if status, is := a.known.Get(key); is {
+	if status, is := v.known.Get(key); is {
 		return status.(int), nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	status, err := a.ask(ctx, token, verb, path)
+	status, err := v.ask(ctx, token, verb, path)
 	if err != nil {
 		return http.StatusInternalServerError, err
 	}
-	a.known.Add(key, status, remembered)
+	v.known.Add(key, status, remembered)
 	return status, nil
 }
 
 // ask asks the API server whose token it is, and what that one may do. Its errors don't hold the token.
-func (a access) ask(ctx context.Context, token, verb, path string) (int, error) {
-	who, err := a.tokens.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+func (v reviews) ask(ctx context.Context, token, verb, path string) (int, error) {
+	who, err := v.tokens.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("creating a TokenReview: %w", err)
 	}
@@ -95,7 +100,7 @@ func (a access) ask(ctx context.Context, token, verb, path string) (int, error) 
 	for name, values := range user.Extra {
 		extra[name] = authorizationv1.ExtraValue(values)
 	}
-	may, err := a.rights.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+	may, err := v.rights.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
 		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path},
 	}}, metav1.CreateOptions{})

@@ -7,12 +7,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/gomega"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/client-go/rest"
+	clocktesting "k8s.io/utils/clock/testing"
 )
 
 // reviewer is an API server that knows two tokens, one of which may get metrics. It counts what it is asked.
@@ -61,7 +63,8 @@ func TestMetricsAreForThoseWhoMayGetThem(t *testing.T) {
 	api := httptest.NewServer(cluster)
 	t.Cleanup(api.Close)
 	config := &rest.Config{Host: api.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
-	filter, err := Access(config, api.Client())
+	clk := clocktesting.NewFakeClock(time.Now())
+	filter, err := Access{clk}.Filter(config, api.Client())
 	g.Expect(err).NotTo(HaveOccurred())
 	var logged strings.Builder
 	handler, err := filter(funcr.New(func(_, line string) { logged.WriteString(line) }, funcr.Options{}), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -100,6 +103,8 @@ func TestMetricsAreForThoseWhoMayGetThem(t *testing.T) {
 	g.Expect(get(http.MethodGet, "/metrics", "Bearer prometheus")).To(Equal(http.StatusOK), "it is remembered")
 	g.Expect(get(http.MethodGet, "/metrics", "Bearer another")).To(Equal(http.StatusInternalServerError))
 	g.Expect(logged.String()).To(And(ContainSubstring("creating a TokenReview"), Not(ContainSubstring("another"))))
+	clk.Step(time.Minute + time.Second)
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer prometheus")).To(Equal(http.StatusInternalServerError), "it is remembered for a minute")
 	cluster.broken = false
 	g.Expect(get(http.MethodGet, "/metrics", "Bearer another")).To(Equal(http.StatusUnauthorized), "that nobody could be asked is not remembered")
 }
