@@ -321,7 +321,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		return false
 	}}
 	controller := ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(caughtUp, predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		For(&v1alpha1.FlexRegistration{}, builder.WithPredicates(predicate.Or(caughtUp, secretFound, predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.FlexRegistration{}, handler.EnqueueRequestsFromMapFunc(r.peersOf), builder.WithPredicates(concernsPeers)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.usingDeployment), builder.WithPredicates(deploymentChanged)).
 		WithOptions(ctrlcontroller.Options{MaxConcurrentReconciles: r.MaxConcurrent, NewQueue: newQueue(r.Clock)})

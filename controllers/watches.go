@@ -37,6 +37,16 @@ var concernsPeers = predicate.Funcs{
 	},
 }
 
+// secretFound passes that a FlexRegistration has come to tell of another Secret. Changes of the Secret concern it only from then on,
+// and it may have changed since it was read.
+var secretFound = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
+		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
+		return ok && ok2 && !equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef)
+	},
+}
+
 // deploymentChanged passes what the plan asks about: a changed spec, and a rollout that is complete, or not any
 // more, or has failed. The steps in between are many and change nothing.
 var deploymentChanged = predicate.Funcs{
