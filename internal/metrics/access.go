@@ -71,28 +71,36 @@ func (v reviews) status(r *http.Request) (int, error) {
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return http.StatusUnauthorized, nil
 	}
-	path, verb := r.URL.Path, strings.ToLower(r.Method)
-	key := sha256.Sum256([]byte(verb + " " + path + " " + token))
-	if status, is := v.known.Get(key); is {
+	asked := question{strings.ToLower(r.Method), r.URL.Path, sha256.Sum256([]byte(token))}
+	if status, is := v.known.Get(asked); is {
 		return status.(int), nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	status, err := v.ask(ctx, token, verb, path)
-	if err != nil {
-		return http.StatusInternalServerError, err
+	status, err := v.ask(ctx, token, asked)
+	if err == nil {
+		v.known.Add(asked, status, remembered)
 	}
-	v.known.Add(key, status, remembered)
-	return status, nil
+	return status, err
+}
+
+// question is what is remembered the answer to.
+type question struct {
+	verb, path string
+	token      [sha256.Size]byte
 }
 
 // ask asks the API server whose token it is, and what that one may do. Its errors don't hold the token.
-func (v reviews) ask(ctx context.Context, token, verb, path string) (int, error) {
+func (v reviews) ask(ctx context.Context, token string, asked question) (int, error) {
 	who, err := v.tokens.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("creating a TokenReview: %w", err)
+		return http.StatusInternalServerError, fmt.Errorf("creating a TokenReview: %w", err)
 	}
-	if !who.Status.Authenticated {
+	switch {
+	case who.Status.Authenticated:
+	case who.Status.Error != "": // The token may be wrong, or nobody could be asked.
+		return http.StatusUnauthorized, fmt.Errorf("reviewing a token: %s", who.Status.Error)
+	default:
 		return http.StatusUnauthorized, nil
 	}
 	user := who.Status.User
@@ -102,10 +110,10 @@ func (v reviews) ask(ctx context.Context, token, verb, path string) (int, error)
 	}
 	may, err := v.rights.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
-		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path},
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: asked.verb, Path: asked.path},
 	}}, metav1.CreateOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("creating a SubjectAccessReview for %s: %w", user.Username, err)
+		return http.StatusInternalServerError, fmt.Errorf("creating a SubjectAccessReview for %s: %w", user.Username, err)
 	}
 	if !may.Status.Allowed || may.Status.Denied {
 		return http.StatusForbidden, nil

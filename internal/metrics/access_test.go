@@ -17,11 +17,13 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// reviewer is an API server that knows two tokens, one of which may get metrics. It counts what it is asked.
+// reviewer is an API server that knows a few tokens, one of which may get metrics. It counts what it is asked.
 type reviewer struct {
 	*WithT
 	reviews map[string]int
 	broken  bool
+	// unsure: it can't tell whose tokens are that it doesn't know.
+	unsure bool
 }
 
 func (s *reviewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -37,10 +39,12 @@ func (s *reviewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "tokenreviews":
 		review := authenticationv1.TokenReview{}
 		s.Expect(json.NewDecoder(r.Body).Decode(&review)).To(Succeed())
-		if token := review.Spec.Token; token == "prometheus" || token == "somebody" {
+		if token := review.Spec.Token; token == "prometheus" || token == "somebody" || token == "denied" {
 			review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{
 				Username: token, UID: "7", Groups: []string{"g"}, Extra: map[string]authenticationv1.ExtraValue{"e": {"v"}},
 			}}
+		} else if s.unsure {
+			review.Status.Error = "the webhook can't be reached"
 		}
 		s.Expect(json.NewEncoder(w).Encode(review)).To(Succeed())
 	case "subjectaccessreviews":
@@ -50,7 +54,8 @@ func (s *reviewer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.Expect(is.UID).To(Equal("7"))
 		s.Expect(is.Groups).To(Equal([]string{"g"}))
 		s.Expect(is.Extra).To(Equal(map[string]authorizationv1.ExtraValue{"e": {"v"}}))
-		review.Status.Allowed = is.User == "prometheus" && *is.NonResourceAttributes == authorizationv1.NonResourceAttributes{Verb: "get", Path: "/metrics"}
+		review.Status.Denied = is.User == "denied"
+		review.Status.Allowed = is.User != "somebody" && *is.NonResourceAttributes == authorizationv1.NonResourceAttributes{Verb: "get", Path: "/metrics"}
 		s.Expect(json.NewEncoder(w).Encode(review)).To(Succeed())
 	default:
 		http.NotFound(w, r)
@@ -90,16 +95,24 @@ func TestMetricsAreForThoseWhoMayGetThem(t *testing.T) {
 		"prometheus":          http.StatusUnauthorized,
 		"Bearer nobody-knows": http.StatusUnauthorized,
 		"Bearer somebody":     http.StatusForbidden,
+		"Bearer denied":       http.StatusForbidden,
 		"Bearer prometheus":   http.StatusOK,
 		"bearer prometheus":   http.StatusOK,
 	} {
 		g.Expect(get(http.MethodGet, "/metrics", authorization)).To(Equal(want), authorization)
 	}
-	g.Expect(cluster.reviews).To(Equal(map[string]int{"tokenreviews": 3, "subjectaccessreviews": 2}), "each token is asked about once, and no other header")
+	g.Expect(cluster.reviews).To(Equal(map[string]int{"tokenreviews": 4, "subjectaccessreviews": 3}), "each token is asked about once, and no other header")
 	g.Expect(get(http.MethodPost, "/metrics", "Bearer prometheus")).To(Equal(http.StatusForbidden), "what may be got is not to be posted to")
 	g.Expect(get(http.MethodGet, "/debug", "Bearer prometheus")).To(Equal(http.StatusForbidden))
 
-	cluster.broken = true
+	cluster.unsure = true
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer late")).To(Equal(http.StatusUnauthorized))
+	g.Expect(logged.String()).To(ContainSubstring("reviewing a token: the webhook can't be reached"))
+	asked := cluster.reviews["tokenreviews"]
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer late")).To(Equal(http.StatusUnauthorized))
+	g.Expect(cluster.reviews["tokenreviews"]).To(Equal(asked+1), "that nobody could say whose it is is not remembered")
+
+	cluster.unsure, cluster.broken = false, true
 	g.Expect(get(http.MethodGet, "/metrics", "Bearer prometheus")).To(Equal(http.StatusOK), "it is remembered")
 	g.Expect(get(http.MethodGet, "/metrics", "Bearer another")).To(Equal(http.StatusInternalServerError))
 	g.Expect(logged.String()).To(And(ContainSubstring("creating a TokenReview"), Not(ContainSubstring("another"))))
