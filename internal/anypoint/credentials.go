@@ -92,7 +92,7 @@ func (c Credentials) secrets() []string {
 }
 
 // userInfo finds the user and the password of a proxy, whose URL may lack the scheme and need not be a valid one.
-var userInfo = regexp.MustCompile(`^(?:[a-z0-9]+://)?(.+)@`)
+var userInfo = regexp.MustCompile(`(?i)^(?:[a-z0-9]+://)?(.+)@`)
 
 // hiding adds the passwords of an environment's proxies to what must not be seen.
 func (c Credentials) hiding(environment []string) Credentials {

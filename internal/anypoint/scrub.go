@@ -29,6 +29,7 @@ var confidential = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)(\b(?:bearer|basic) )[^ "',;]+`),
 	regexp.MustCompile(`(?i)((?:access|refresh|id)_?token["'\\]* ?[:=] ?["'\\]*)[^ "',;&}\\]+`),
 	// The user info of a URL, such as a proxy's.
+	regexp.MustCompile(`(://)[^/ ]+@`),
 	regexp.MustCompile(`(://)[^ "]+@`),
 	// The same where it is no URL, in the words in which Go complains of it.
 	regexp.MustCompile(`("[^":/@ ]*:)[^"]+@`),

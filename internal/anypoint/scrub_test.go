@@ -110,6 +110,7 @@ func TestScrub(t *testing.T) {
 		"with an @ in it":    {`invalid proxy address "http://me:p@ss@proxy:3128"`, `invalid proxy address "http://[redacted]proxy:3128"`},
 		"a proxy's password": {`invalid proxy address "http://me:hunter2@proxy:3128"`, `invalid proxy address "http://[redacted]proxy:3128"`},
 		"one with a space":   {`invalid proxy address "http://me:hunter 2@proxy:3128": parse …`, `invalid proxy address "http:[redacted]proxy:3128": parse …`},
+		"one with a quote":   {`proxyconnect http://me:hun"ter22@proxy:3128`, `proxyconnect http://[redacted]proxy:3128`},
 		"one of no URL":      {`invalid proxy address "me:hunter%zz2@proxy:3128": parse …`, `invalid proxy address "me:[redacted]proxy:3128": parse …`},
 		"an address in JSON": {`{"message":"ask admin@example.com","code":1}`, `{"message":"ask admin@example.com","code":1}`},
 		"one with a slash":   {`invalid proxy address "http://me:hunt/er2@proxy:3128", to reach https://a/b`, `invalid proxy address "http://[redacted]proxy:3128", to reach https://a/b`},
@@ -211,6 +212,7 @@ func TestScrubHidesTheProxysPassword(t *testing.T) {
 func TestScrubHidesThePasswordOfAProxyThatIsNoURL(t *testing.T) {
 	for proxy, told := range map[string]string{
 		"me:hunter22@proxy:3128":                "me:hunter22",
+		"HTTP://me:hunter22@proxy:3128":         "me:hunter22",
 		"http://me:hunt/er 22@proxy:3128":       "hunt/er 22",
 		"http://me:hunter%zz@proxy:3128":        "hunter%zz",
 		"http://me:hunter%2022@proxy:3128":      "hunter 22",
