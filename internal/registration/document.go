@@ -1,7 +1,9 @@
 package registration
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"regexp"
 	"slices"
 	"unicode/utf8"
@@ -41,23 +43,27 @@ func load(src []byte) (docs []*node, err *Error) {
 			docs, err = nil, fail(CodeNotYAML, "the file cannot be read as YAML. Put the file in as flexctl wrote it.")
 		}
 	}()
-	var roots []node
 	text := version12.ReplaceAll(src, []byte("${1}1"))
-	if err := yaml.Load(text, &roots, yaml.WithAllDocuments(), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth)))); err != nil {
-		invalid := fail(CodeNotYAML, "the file is not valid YAML, or nests deeper than %d levels. Correct it there, or put the file in as flexctl wrote it.", maxDepth)
-		// Only the position is taken from the library's error: its text quotes the file.
-		if at, ok := errors.AsType[*yaml.LoadError](err); ok {
-			invalid.Line, invalid.Column = at.Mark.Line, at.Mark.Column
+	loader, failed := yaml.NewLoader(bytes.NewReader(text), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	for failed == nil {
+		var root node
+		if failed = loader.Load(&root); failed != nil {
+			break
 		}
-		return nil, invalid
-	}
-	if len(roots) > maxDocuments {
-		return nil, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments)
-	}
-	for _, root := range roots {
+		if len(docs) == maxDocuments {
+			return nil, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments)
+		}
 		docs = append(docs, root.Content[0])
 	}
-	return docs, nil
+	if errors.Is(failed, io.EOF) {
+		return docs, nil
+	}
+	invalid := fail(CodeNotYAML, "the file is not valid YAML, or nests deeper than %d levels. Correct it there, or put the file in as flexctl wrote it.", maxDepth)
+	// Only the position is taken from the library's error: its text quotes the file.
+	if at, ok := errors.AsType[*yaml.LoadError](failed); ok {
+		invalid.Line, invalid.Column = at.Mark.Line, at.Mark.Column
+	}
+	return nil, invalid
 }
 
 // isEmpty tells whether the file has no content but comments and document markers.

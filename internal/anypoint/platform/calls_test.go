@@ -96,6 +96,9 @@ func TestPagesOfWhatChanges(t *testing.T) {
 				content = append(content, map[string]any{"id": there[i], "name": name, "status": Connected})
 				last[there[i]] = name
 			}
+			if number == 0 && len(content) < size { // Not what was asked for.
+				content = append(content, map[string]any{"id": "gone", "status": "DISCONNECTED"})
+			}
 			_ = json.NewEncoder(w).Encode(map[string]any{"content": content, "pageNumber": number, "pageSize": size})
 		})
 		all, err := h.account.Replicas(t.Context(), prod, "gw")
