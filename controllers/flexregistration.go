@@ -121,7 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{RequeueAfter: turnCheck}, nil
 	}
 	if again, rests := r.atRest(ctx, fr); rests {
-		return ctrl.Result{RequeueAfter: max(time.Millisecond, again.Sub(r.Clock.Now()))}, nil
+		return ctrl.Result{RequeueAfter: max(atOnce, again.Sub(r.Clock.Now()))}, nil
 	}
 	o, err := r.look(ctx, request.NamespacedName)
 	if err != nil || o == nil {
@@ -185,7 +185,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			return ctrl.Result{}, err
 		}
 		r.looked.Store(request.NamespacedName, now)
-		return ctrl.Result{RequeueAfter: max(time.Millisecond, d.At.Sub(r.Clock.Now()))}, nil
+		return ctrl.Result{RequeueAfter: max(atOnce, d.At.Sub(r.Clock.Now()))}, nil
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
 }
@@ -337,6 +337,22 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 // newQueue makes work queues whose delays follow the injected clock, so that a test can move the time.
 func newQueue(c clock.WithTicker) func(string, workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
 	return func(name string, limiter workqueue.TypedRateLimiter[reconcile.Request]) workqueue.TypedRateLimitingInterface[reconcile.Request] {
-		return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name, Clock: c})
+		return queue{workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[reconcile.Request]{Name: name, Clock: c})}
 	}
+}
+
+// atOnce is how controller-runtime is told to look again without a delay.
+const atOnce = time.Nanosecond
+
+// queue does not wait for what is due already: a clock that is moved may stand still.
+type queue struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// AddAfter is the workqueue.TypedDelayingInterface's.
+func (q queue) AddAfter(request reconcile.Request, after time.Duration) {
+	if after <= atOnce {
+		after = 0
+	}
+	q.TypedRateLimitingInterface.AddAfter(request, after)
 }

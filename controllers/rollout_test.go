@@ -62,8 +62,8 @@ var _ = Describe("Rolling out", func() {
 		certificate := s.certificate()
 		Eventually(func() map[string]string { return s.deployment(operator.GatewayName).Spec.Template.Annotations }).
 			Should(HaveKeyWithValue(v1alpha1.AnnotationRegistration, certificate.Fingerprint+"-1"))
+		Eventually(func() string { return s.status().Certificate.Fingerprint }).Should(Equal(certificate.Fingerprint))
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
-		Expect(s.status().Certificate.Fingerprint).To(Equal(certificate.Fingerprint))
 		Expect(s.renewals()).To(BeZero())
 		Eventually(s.events).Should(ContainElement(HavePrefix("Adopted: ")))
 	})

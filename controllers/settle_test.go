@@ -86,7 +86,7 @@ var _ = Describe("After a rollout", func() {
 	It("watches whether the new pods stay up, for a minute", func(ctx context.Context) {
 		s := watchedScene(ctx, nil, unchanged)
 		s.isUp()
-		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("when its new pods are up, they are watched for 1m0s"))
+		Eventually(func() string { return s.message(v1alpha1.ConditionReady) }).Should(ContainSubstring("when its new pods are up, they are watched for 1m0s"))
 		Expect(s.condition(v1alpha1.ConditionReady)).To(Equal("True/RollingOut"))
 		clk.Step(59 * time.Second)
 		Consistently(func() string { return s.condition(v1alpha1.ConditionReady) }).Should(Equal("True/RollingOut"))
