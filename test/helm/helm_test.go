@@ -111,7 +111,7 @@ func specs(h *helm) {
 
 	It("is rolled once more after an upgrade with the old registration in the middle of the rollout", func(ctx context.Context) {
 		s := heldScene(ctx, h)
-		s.overwrite(onRelease("upgrade", append(s.old, toNewImage)...)...)
+		s.overwrite(onRelease("upgrade", append(s.old, annotated, toNewImage)...)...)
 		s.settle(2, newImage)
 	})
 
