@@ -6,6 +6,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"sync"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -25,6 +26,12 @@ type node = yaml.Node
 // length.
 var version12 = regexp.MustCompile(`(?m)^(\x{feff}?%YAML +1\.)2`)
 
+// large guards the reading of files of more than largeSize, bytes: hostile ones take four hundred times their size for a moment, so
+// that several at once would be more than a process may have. Registrations are smaller.
+var large sync.Mutex
+
+const largeSize = 16 << 10
+
 // file is one loaded file: the root of each document, in order.
 type file struct {
 	key  string
@@ -36,6 +43,10 @@ type file struct {
 func load(src []byte) (docs []*node, err *Error) {
 	if !utf8.Valid(src) {
 		return nil, fail(CodeNotYAML, "the file is not UTF-8 text. Put the file in as flexctl wrote it.")
+	}
+	if len(src) > largeSize {
+		large.Lock()
+		defer large.Unlock()
 	}
 	// The library is known to have panicked on odd input; one gateway's file must not stop the operator.
 	defer func() {
