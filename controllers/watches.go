@@ -24,63 +24,59 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
+// updated makes an UpdateFunc of what is to be passed of one kind.
+func updated[T client.Object](passes func(before, after T) bool) func(event.UpdateEvent) bool {
+	return func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(T)
+		after, ok2 := e.ObjectNew.(T)
+		return ok && ok2 && passes(before, after)
+	}
+}
+
 // concernsPeers passes what may decide for FlexRegistrations that share a certificate or credentials.
 var concernsPeers = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
-		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
-		return ok && ok2 && (works(before) != works(after) || active(before) != active(after) ||
+	UpdateFunc: updated(func(before, after *v1alpha1.FlexRegistration) bool {
+		return works(before) != works(after) || active(before) != active(after) ||
 			!equality.Semantic.DeepEqual(before.Status.Certificate, after.Status.Certificate) ||
 			!equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef) ||
 			before.Status.RefusedCredentials != after.Status.RefusedCredentials ||
-			isRenewing(before) != isRenewing(after) || outcomeChanged(before, after))
-	},
+			isRenewing(before) != isRenewing(after) || outcomeChanged(before, after)
+	}),
 }
 
 // secretFound passes that a FlexRegistration has come to tell of another Secret. Changes of the Secret concern it only from then on,
 // and it may have changed since it was read.
 var secretFound = predicate.Funcs{
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*v1alpha1.FlexRegistration)
-		after, ok2 := e.ObjectNew.(*v1alpha1.FlexRegistration)
-		return ok && ok2 && !equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef)
-	},
+	UpdateFunc: updated(func(before, after *v1alpha1.FlexRegistration) bool {
+		return !equality.Semantic.DeepEqual(before.Status.SecretRef, after.Status.SecretRef)
+	}),
 }
 
 // deploymentChanged passes what the plan asks about: a changed spec, and a rollout that is complete, or not any
 // more, or has failed. The steps in between are many and change nothing.
 var deploymentChanged = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*appsv1.Deployment)
-		after, ok2 := e.ObjectNew.(*appsv1.Deployment)
-		if !ok || !ok2 || before.Generation != after.Generation {
-			return true
-		}
+	UpdateFunc: updated(func(before, after *appsv1.Deployment) bool {
 		was, is := gateway.Progress(before), gateway.Progress(after)
-		return was.Complete != is.Complete || was.Failed != is.Failed
-	},
+		return before.Generation != after.Generation || was.Complete != is.Complete || was.Failed != is.Failed
+	}),
 }
 
 // jobEnded passes Jobs that have ended, and those that somebody has removed.
 var jobEnded = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*batchv1.Job)
-		after, ok2 := e.ObjectNew.(*batchv1.Job)
-		return ok && ok2 && len(before.Status.Conditions) != len(after.Status.Conditions)
-	},
+	UpdateFunc: updated(func(before, after *batchv1.Job) bool {
+		return len(before.Status.Conditions) != len(after.Status.Conditions)
+	}),
 }
 
 // renewalPodChanged passes what keeps the pod of a renewal from starting, and its failure. What goes well is told by the
 // handoff Secret.
 var renewalPodChanged = predicate.Funcs{
 	CreateFunc: func(event.CreateEvent) bool { return false },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*corev1.Pod)
-		after, ok2 := e.ObjectNew.(*corev1.Pod)
-		return ok && ok2 && (gateway.PodProblem(before) != gateway.PodProblem(after) || before.Status.Phase != after.Status.Phase && after.Status.Phase == corev1.PodFailed)
-	},
+	UpdateFunc: updated(func(before, after *corev1.Pod) bool {
+		return gateway.PodProblem(before) != gateway.PodProblem(after) || before.Status.Phase != after.Status.Phase && after.Status.Phase == corev1.PodFailed
+	}),
 	DeleteFunc: func(event.DeleteEvent) bool { return false },
 }
 
