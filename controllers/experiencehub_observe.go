@@ -18,7 +18,6 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/experiencehub"
-	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/httpclient"
 	"github.com/flexops/flex-registration-operator/internal/salesforce"
 )
@@ -141,9 +140,8 @@ func (o *connection) problem(err error) (*experiencehub.Problem, error) {
 // versions are those of the credentials Secrets, as the watch shows them.
 func (r *ConnectionReconciler) versions(ctx context.Context, c *v1alpha1.ExperienceHubConnection) (versions string) {
 	for _, name := range credentialsOf(c) {
-		secret := secretMetadata.DeepCopy()
-		_ = r.Cache.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, secret) // what is not there has no version
-		versions += gateway.Version(secret) + " "
+		version, _ := watchedVersion(ctx, r.Cache, c.Namespace, name) // One that can't be seen counts as not there.
+		versions += version + " "
 	}
 	return versions
 }

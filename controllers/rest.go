@@ -6,7 +6,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -65,11 +64,9 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 		if name == "" {
 			continue
 		}
-		secret := &metav1.PartialObjectMetadata{TypeMeta: secretMetadata.TypeMeta}
-		if err := r.Cache.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: name}, secret); client.IgnoreNotFound(err) != nil {
+		if versions[i], err = watchedVersion(ctx, r.Cache, fr.Namespace, name); err != nil {
 			return again, false
 		}
-		versions[i] = gateway.Version(secret)
 	}
 	return again, r.inspection(fr.UID, fr.Generation, requests(fr), g, versions) == inspected
 }
