@@ -37,7 +37,9 @@ func (c *Client) heed(limit string, status int, header http.Header, body []byte)
 	if refused && wait <= 0 {
 		wait = window
 	}
-	wait = max(wait, 0)
+	if wait <= 0 {
+		return 0 // Nothing is to be kept of most answers.
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if until := now.Add(wait); until.After(c.holds[limit]) {
