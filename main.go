@@ -42,6 +42,7 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 	"github.com/flexops/flex-registration-operator/internal/metrics"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 	"github.com/flexops/flex-registration-operator/internal/salesforce"
@@ -225,6 +226,7 @@ func run(arguments []string) error {
 		return fmt.Errorf("setting up: %w", err)
 	}
 
+	o.Client, o.Cache, o.APIReader, o.Clock = mgr.GetClient(), mgr.GetCache(), mgr.GetAPIReader(), clock.RealClock{}
 	if o.ObserveOnly {
 		logger.Info("only observing")
 	} else if o.renewer == renewerJob {
@@ -239,11 +241,15 @@ func run(arguments []string) error {
 	if err != nil {
 		return fmt.Errorf("finding this machine's name, for the record: %w", err)
 	}
-	o.Identity, o.Version, o.Clock = hostname+"_"+uuid.NewString(), version+" "+commit, clock.RealClock{}
-	o.Client, o.Cache, o.APIReader = mgr.GetClient(), mgr.GetCache(), mgr.GetAPIReader()
+	o.Identity, o.Version = hostname+"_"+uuid.NewString(), version+" "+commit
 	o.Recorder, o.Activity = mgr.GetEventRecorder("flex-registration-operator"), metrics.NewActivity()
 	if o.CheckInterval > 0 {
-		if o.Platform, err = o.platformClient(o.Activity.Requested); err != nil {
+		asks, err := o.asks(o.AnypointHosts)
+		if err != nil {
+			return err
+		}
+		asks.Observe = o.Activity.Requested
+		if o.Platform, err = platform.New(asks); err != nil {
 			return err
 		}
 	}
@@ -339,7 +345,7 @@ func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
 	o.jobs.Hosts = o.AnypointHosts
 	var err error
 	if o.jobs.OperatorImage == "" {
-		if o.jobs.OperatorImage, err = ownImage(mgr.GetAPIReader()); err != nil {
+		if o.jobs.OperatorImage, err = ownImage(o.APIReader); err != nil {
 			return nil, err
 		}
 	}
@@ -352,7 +358,7 @@ func (o *options) jobRunner(mgr ctrl.Manager) (*job.Runner, error) {
 		return nil, fmt.Errorf("finding out whether the cluster is OpenShift: %w", err)
 	}
 	o.jobs.AssignedUser = err == nil
-	return &job.Runner{Config: o.jobs, Cache: mgr.GetCache(), APIReader: mgr.GetAPIReader(), Client: mgr.GetClient(), Clock: clock.RealClock{}}, nil
+	return &job.Runner{Config: o.jobs, Cache: o.Cache, APIReader: o.APIReader, Client: o.Client, Clock: o.Clock}, nil
 }
 
 // ownImage is the image that this process runs from.
@@ -374,25 +380,16 @@ func ownImage(r client.Reader) (string, error) {
 // userAgent is by which servers know the operator.
 func userAgent() string { return "flex-registration-operator/" + version }
 
-// readCA reads the certificates to trust beside the system's.
-func (o *options) readCA() ([]byte, error) {
-	if o.anypointCA == "" {
-		return nil, nil
+// asks are the options of a client that asks some hosts over HTTP.
+func (o *options) asks(hosts []string) (httpclient.Options, error) {
+	asks := httpclient.Options{Hosts: hosts, UserAgent: userAgent(), Clock: o.Clock}
+	var err error
+	if o.anypointCA != "" {
+		if asks.CA, err = os.ReadFile(o.anypointCA); err != nil {
+			err = fmt.Errorf("--anypoint-ca: %w", err)
+		}
 	}
-	ca, err := os.ReadFile(o.anypointCA)
-	if err != nil {
-		return nil, fmt.Errorf("--anypoint-ca: %w", err)
-	}
-	return ca, nil
-}
-
-// platformClient asks Anypoint over HTTP.
-func (o *options) platformClient(observe func(call string, status int)) (*platform.Client, error) {
-	ca, err := o.readCA()
-	if err != nil {
-		return nil, err
-	}
-	return platform.New(platform.Options{Hosts: o.AnypointHosts, CA: ca, UserAgent: userAgent(), Clock: clock.RealClock{}, Observe: observe})
+	return asks, err
 }
 
 // execRenewer renews in this process's container.
@@ -435,11 +432,11 @@ func (o *options) watchConnections(mgr ctrl.Manager) error {
 	if !o.experienceHub {
 		return nil
 	}
-	ca, err := o.readCA()
+	asks, err := o.asks(o.salesforceHosts)
 	if err != nil {
 		return err
 	}
-	asked, err := salesforce.New(salesforce.Options{Hosts: o.salesforceHosts, CA: ca, UserAgent: userAgent(), Clock: clock.RealClock{}})
+	asked, err := salesforce.New(asks)
 	if err != nil {
 		return fmt.Errorf("--salesforce-hosts: %w", err)
 	}
@@ -451,7 +448,7 @@ func (o *options) watchConnections(mgr ctrl.Manager) error {
 	case err != nil:
 		return fmt.Errorf("finding out whether the cluster has them: %w", err)
 	}
-	if err := ctrlmetrics.Registry.Register(metrics.ConnectionCollector{Cache: mgr.GetCache()}); err != nil {
+	if err := ctrlmetrics.Registry.Register(metrics.ConnectionCollector{Cache: o.Cache}); err != nil {
 		return fmt.Errorf("setting up metrics: %w", err)
 	}
 	return (&controllers.ConnectionReconciler{
