@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -91,31 +89,6 @@ var _ = Describe("References", func() {
 		Expect(s.condition(v1alpha1.ConditionCertificateValid)).To(Equal("Unknown/Unknown"))
 		Expect(s.status().Certificate.SerialNumber).NotTo(BeEmpty())
 		recreated(ctx, secret)
-		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
-	})
-
-	It("sees a Secret that appears while it is being told that there is none", func(ctx context.Context) {
-		s := newScene(ctx, 300*day)
-		secret := s.secret(operator.SecretName)
-		Expect(admin.Delete(ctx, secret)).To(Succeed())
-		defer func(options operator.Options) {
-			operatorOptions = options
-			restart()
-		}(operatorOptions)
-		var appear sync.Once
-		operatorOptions.Transport = func(next http.RoundTripper) http.RoundTripper {
-			return transport(func(r *http.Request) (*http.Response, error) {
-				if r.Method == http.MethodPatch && strings.Contains(r.URL.Path, s.namespace+"/flexregistrations/") {
-					appear.Do(func() {
-						defer GinkgoRecover()
-						recreated(ctx, secret)
-					})
-				}
-				return next.RoundTrip(r)
-			})
-		}
-		restart()
-		s.create()
 		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 

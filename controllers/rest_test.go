@@ -39,21 +39,34 @@ var _ = Describe("At rest", Ordered, func() {
 		disturb.Store(&f)
 		DeferCleanup(func() { disturb.Store(nil) })
 	}
-
-	It("a gateway is looked at again for what was asked while its status was written", func(ctx context.Context) {
-		s := newAskedScene(ctx, 300*day)
-		s.connect()
+	// whileTold does something while the status of a scene's FlexRegistration is written for the first time.
+	whileTold := func(s *scene, do func()) {
 		var once sync.Once
 		disturbing(func(r *http.Request) {
 			if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, s.namespace+"/flexregistrations/ingress/status") {
 				once.Do(func() {
 					defer GinkgoRecover()
-					s.annotateSelf(v1alpha1.AnnotationRenew, "now")
+					do()
 				})
 			}
 		})
+	}
+
+	It("a gateway is looked at again for what was asked while its status was written", func(ctx context.Context) {
+		s := newAskedScene(ctx, 300*day)
+		s.connect()
+		whileTold(s, func() { s.annotateSelf(v1alpha1.AnnotationRenew, "now") })
 		s.create()
 		Eventually(s.renewals).Should(Equal(1))
+	})
+
+	It("a gateway is looked at again whose Secret appears while it is being told that there is none", func(ctx context.Context) {
+		s := newAskedScene(ctx, 300*day)
+		secret := s.secret(operator.SecretName)
+		Expect(admin.Delete(ctx, secret)).To(Succeed())
+		whileTold(s, func() { recreated(ctx, secret) })
+		s.create()
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 	})
 
 	It("tells in time that a person's approval is awaited, although no window is open yet", func(ctx context.Context) {
