@@ -126,22 +126,29 @@ func byAttention(all []*resource, now time.Time) {
 	})
 }
 
-// attention is the less, the sooner somebody is needed: the first of these that is so.
+// attention is the less, the sooner somebody is needed.
 func attention(r *resource, now time.Time) int {
 	ready := r.ready().Status
-	return slices.Index([]bool{
-		expired(r, now) || slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
-			return strings.HasSuffix(c.Type, v1alpha1.ConditionCertificateValid) && c.Status == metav1.ConditionFalse
-		}),
-		ready == metav1.ConditionFalse && r.is(v1alpha1.ConditionStalled),
-		ready == metav1.ConditionFalse,
-		ready != metav1.ConditionTrue,
-		slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
-			return (c.Type == v1alpha1.ConditionActionRequired) != (c.Status == metav1.ConditionFalse) // That one is well where it is False.
-		}),
-		r.is(v1alpha1.ConditionReconciling),
-		true,
-	}, true)
+	switch {
+	case expired(r, now) || slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
+		return strings.HasSuffix(c.Type, v1alpha1.ConditionCertificateValid) && c.Status == metav1.ConditionFalse
+	}):
+		return 0
+	case ready == metav1.ConditionFalse && r.is(v1alpha1.ConditionStalled):
+		return 1
+	case ready == metav1.ConditionFalse:
+		return 2
+	case ready != metav1.ConditionTrue:
+		return 3
+	case slices.ContainsFunc(r.Status.Conditions, func(c metav1.Condition) bool {
+		return (c.Type == v1alpha1.ConditionActionRequired) != (c.Status == metav1.ConditionFalse) // That one is well where it is False.
+	}):
+		return 4
+	case r.is(v1alpha1.ConditionReconciling):
+		return 5
+	default:
+		return 6
+	}
 }
 
 // expired says that a certificate has expired, also where no operator is there to say so.

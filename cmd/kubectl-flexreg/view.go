@@ -29,7 +29,7 @@ func oneLine(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }), " ")
 }
 
-// tables writes tables, the first row of each with its headings, one below the other, and leaves those out that have nothing else.
+// tables writes tables one below the other, and leaves those out that have one row at most: the headings.
 func (v view) tables(tables ...[][]string) error {
 	for i, rows := range slices.DeleteFunc(tables, func(rows [][]string) bool { return len(rows) < 2 }) {
 		if i > 0 {
