@@ -189,7 +189,7 @@ func run(arguments []string) error {
 	klog.SetLogger(logger.WithName("client-go"))
 	if os.Getenv("GOGC") == "" {
 		// It rests most of the time: memory is what it costs then.
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(25)
 	}
 
 	scheme, err := newScheme()
@@ -205,11 +205,15 @@ func run(arguments []string) error {
 
 	// A renewal that is under way when the operator is stopped is finished and recorded first.
 	grace := renewal.Hold + controllers.OutcomeGrace
+	fleet := &metrics.Fleet{Shard: o.Scope.Selector != nil}
+	if o.metricsSecure {
+		fleet.Access = &metrics.Access{Clock: clock.RealClock{}}
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         o.Scope.CacheOptions(),
 		Client:                        controllers.ClientOptions(),
-		Metrics:                       o.metrics(),
+		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertificate, FilterProvider: fleet.Filter},
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              cmp.Or(o.leaderElectionID, "flex-registration-operator"),
@@ -226,6 +230,7 @@ func run(arguments []string) error {
 		return fmt.Errorf("setting up: %w", err)
 	}
 
+	fleet.Cache = mgr.GetCache()
 	o.Client, o.Cache, o.APIReader, o.Clock = mgr.GetClient(), mgr.GetCache(), mgr.GetAPIReader(), clock.RealClock{}
 	if o.ObserveOnly {
 		logger.Info("only observing")
@@ -256,7 +261,7 @@ func run(arguments []string) error {
 	if err := o.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
-	if err := errors.Join(ctrlmetrics.Registry.Register(metrics.Collector{Cache: o.Cache, Shard: o.Scope.Selector != nil}), ctrlmetrics.Registry.Register(o.Activity)); err != nil {
+	if err := ctrlmetrics.Registry.Register(o.Activity); err != nil {
 		return fmt.Errorf("setting up metrics: %w", err)
 	}
 	if err := o.watchConnections(mgr); err != nil {
@@ -329,15 +334,6 @@ func (o *options) readScope() error {
 		}
 	}
 	return nil
-}
-
-// metrics says how metrics are served.
-func (o *options) metrics() metricsserver.Options {
-	served := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertificate}
-	if o.metricsSecure {
-		served.FilterProvider = metrics.Access{Clock: clock.RealClock{}}.Filter
-	}
-	return served
 }
 
 // jobRunner renews in Jobs.

@@ -1,3 +1,5 @@
+// Package metrics tells Prometheus of FlexRegistrations. What is true of each is collected at the scrape from the manager's
+// cache, so that nothing is stuck at an old value, or left behind by an object that is gone; what was done is counted.
 package metrics
 
 import (
@@ -8,6 +10,9 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
+
+// prefix of the names of metrics of FlexRegistrations.
+const prefix = "flexregistration_"
 
 // The values of the label result.
 const (

@@ -10,13 +10,19 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
+// describe names a metric of ExperienceHubConnections; docs/metrics.md has them all.
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("experiencehubconnection_"+name, help, append([]string{"namespace", "name"}, labels...), nil)
+}
+
 var (
-	connectionNotAfter  = describe("experiencehubconnection_certificate_not_after_timestamp_seconds", "When a certificate of the connection expires; the side is anypoint, salesforce, or renamed.", "side", "certificate")
-	connectionSuspended = describe("experiencehubconnection_suspended", "Whether spec.suspend is set: 1 or 0.")
-	connectionCondition = describe("experiencehubconnection_condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
+	connectionNotAfter  = describe("certificate_not_after_timestamp_seconds", "When a certificate of the connection expires; the side is anypoint, salesforce, or renamed.", "side", "certificate")
+	connectionSuspended = describe("suspended", "Whether spec.suspend is set: 1 or 0.")
+	connectionCondition = describe("condition", "The conditions: 1 for each that there is.", "type", "status", "reason")
 )
 
-// ConnectionCollector collects what is told of ExperienceHubConnections from a cache. It is for clusters that have such.
+// ConnectionCollector collects what is told of ExperienceHubConnections from a cache. It is for clusters that have such, which are
+// few: Fleet has a way for many.
 type ConnectionCollector struct{ Cache client.Reader }
 
 // Describe is the prometheus.Collector's.
@@ -28,23 +34,25 @@ func (c ConnectionCollector) Describe(descriptions chan<- *prometheus.Desc) {
 
 // Collect is the prometheus.Collector's.
 func (c ConnectionCollector) Collect(metrics chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), listTimeout)
 	defer cancel()
 	var all v1alpha1.ExperienceHubConnectionList
 	if err := c.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		log.Log.Error(err, "listing ExperienceHubConnections for metrics")
 		return
 	}
-	labels := labels{}
 	for i := range all.Items {
-		collectConnection(labels.gauges(&all.Items[i], metrics), &all.Items[i])
+		collectConnection(&all.Items[i], metrics)
 	}
 }
 
-func collectConnection(g gauges, c *v1alpha1.ExperienceHubConnection) {
+func collectConnection(c *v1alpha1.ExperienceHubConnection, metrics chan<- prometheus.Metric) {
+	set := func(d *prometheus.Desc, value float64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{c.Namespace, c.Name}, labels...)...)
+	}
 	expires := func(side string, certificate *v1alpha1.ConnectionCertificate) {
 		if certificate != nil {
-			g.set(connectionNotAfter, float64(certificate.NotAfter.Unix()), g.labels.of("certificate", certificate.Name), g.labels.of("side", side))
+			set(connectionNotAfter, float64(certificate.NotAfter.Unix()), side, certificate.Name)
 		}
 	}
 	expires("anypoint", c.Status.Anypoint)
@@ -52,5 +60,12 @@ func collectConnection(g gauges, c *v1alpha1.ExperienceHubConnection) {
 	for i := range c.Status.Renamed {
 		expires("renamed", &c.Status.Renamed[i])
 	}
-	g.setCommon(connectionSuspended, c.Spec.Suspend, connectionCondition, c.Status.Conditions)
+	suspended := 0.0
+	if c.Spec.Suspend {
+		suspended = 1
+	}
+	set(connectionSuspended, suspended)
+	for _, condition := range c.Status.Conditions {
+		set(connectionCondition, 1, condition.Type, string(condition.Status), condition.Reason)
+	}
 }

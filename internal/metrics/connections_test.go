@@ -24,7 +24,7 @@ func connection() *v1alpha1.ExperienceHubConnection {
 }
 
 func TestConnectionsAreCollected(t *testing.T) {
-	series := scrape(t, registry(t, NewActivity(), connection()))
+	series := everything(t, NewActivity(), connection())
 	for name, want := range map[string]float64{
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=aeh,name=hub,namespace=hub,side=anypoint}":                        1_700_000_000,
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=Anypoint,name=hub,namespace=hub,side=salesforce}":                 1_700_000_001,

@@ -1,6 +1,11 @@
 package metrics
 
 import (
+	"compress/gzip"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -8,9 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,12 +60,8 @@ func unmanagedDeployment() *appsv1.Deployment {
 // TestShard tells nothing of gateways without a FlexRegistration where others' are out of sight.
 func TestShard(t *testing.T) {
 	for _, shard := range []bool{false, true} {
-		g, scheme := NewWithT(t), runtime.NewScheme()
-		g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-		g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-		r := prometheus.NewPedanticRegistry()
-		g.Expect(r.Register(Collector{Cache: fake.NewClientBuilder().WithScheme(scheme).WithObjects(full(), unmanagedDeployment()).Build(), Shard: shard})).To(Succeed())
-		series := scrape(t, r)
+		g := NewWithT(t)
+		series := samples(scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment()), Shard: shard}, nil))
 		g.Expect(series).To(HaveKey("flexregistration_suspended{name=ingress,namespace=gateway}"))
 		if told := HaveKey("flex_gateway_unmanaged{deployment=forgotten,namespace=gateway}"); shard {
 			g.Expect(series).NotTo(told)
@@ -65,25 +71,59 @@ func TestShard(t *testing.T) {
 	}
 }
 
-// registry has everything that the operator tells of some objects and some activity.
-func registry(t *testing.T, a *Activity, objects ...client.Object) *prometheus.Registry {
+func cached(t testing.TB, objects ...client.Object) client.Client {
 	t.Helper()
 	g, scheme := NewWithT(t), runtime.NewScheme()
 	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	r := prometheus.NewPedanticRegistry()
-	cache := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	g.Expect(r.Register(Collector{Cache: cache})).To(Succeed())
-	g.Expect(r.Register(ConnectionCollector{Cache: cache})).To(Succeed())
-	g.Expect(r.Register(a)).To(Succeed())
-	return r
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }
 
-// scrape tells all series with their values; of a histogram the count and the sum.
-func scrape(t *testing.T, r prometheus.Gatherer) map[string]float64 {
+// scrape gets what an operator tells, as Prometheus does.
+func scrape(t *testing.T, fleet *Fleet, a *Activity) map[string]*dto.MetricFamily {
 	t.Helper()
-	families, err := r.Gather()
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	g, registry := NewWithT(t), prometheus.NewPedanticRegistry()
+	g.Expect(registry.Register(ConnectionCollector{Cache: fleet.Cache})).To(Succeed())
+	if a != nil {
+		g.Expect(registry.Register(a)).To(Succeed())
+	}
+	filter, err := fleet.Filter(nil, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	handler, err := filter(logr.Discard(), promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	g.Expect(err).NotTo(HaveOccurred())
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	var bodies []string
+	for _, encoding := range []string{"gzip", "identity"} {
+		request, err := http.NewRequest(http.MethodGet, server.URL, nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		// As Prometheus asks, which would have it otherwise if it could.
+		request.Header.Set("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5")
+		request.Header.Set("Accept-Encoding", encoding)
+		answer, err := http.DefaultTransport.RoundTrip(request)
+		g.Expect(err).NotTo(HaveOccurred())
+		defer answer.Body.Close()
+		g.Expect(answer).To(HaveHTTPStatus(http.StatusOK))
+		g.Expect(answer.Header.Values("Content-Type")).To(ConsistOf(HavePrefix("text/plain; version=0.0.4")))
+		body := io.Reader(answer.Body)
+		if encoding == "gzip" {
+			g.Expect(answer.Header.Values("Content-Encoding")).To(ConsistOf("gzip"))
+			body, err = gzip.NewReader(body)
+			g.Expect(err).NotTo(HaveOccurred())
+		}
+		all, err := io.ReadAll(body)
+		g.Expect(err).NotTo(HaveOccurred())
+		bodies = append(bodies, string(all))
+	}
+	g.Expect(bodies[0]).To(Equal(bodies[1]))
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(bodies[0]))
+	g.Expect(err).NotTo(HaveOccurred())
+	return families
+}
+
+// samples are all series with their values; of a histogram the count and the sum.
+func samples(families map[string]*dto.MetricFamily) map[string]float64 {
 	series := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
@@ -91,6 +131,7 @@ func scrape(t *testing.T, r prometheus.Gatherer) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetName()+"="+l.GetValue())
 			}
+			slices.Sort(labels)
 			name := func(suffix string) string { return f.GetName() + suffix + "{" + strings.Join(labels, ",") + "}" }
 			if h := m.GetHistogram(); h != nil {
 				series[name("_count")], series[name("_sum")] = float64(h.GetSampleCount()), h.GetSampleSum()
@@ -102,9 +143,30 @@ func scrape(t *testing.T, r prometheus.Gatherer) map[string]float64 {
 	return series
 }
 
+// everything is all that is told of some objects and some activity.
+func everything(t *testing.T, a *Activity, objects ...client.Object) map[string]float64 {
+	t.Helper()
+	return samples(scrape(t, &Fleet{Cache: cached(t, objects...)}, a))
+}
+
+// TestWhatFailsIsTold in clear, and nothing after it.
+func TestWhatFailsIsTold(t *testing.T) {
+	g := NewWithT(t)
+	filter, err := (&Fleet{Cache: cached(t, full())}).Filter(nil, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	handler, err := filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "a collector failed", http.StatusInternalServerError)
+	}))
+	g.Expect(err).NotTo(HaveOccurred())
+	request, answer := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
+	request.Header.Set("Accept-Encoding", "gzip")
+	handler.ServeHTTP(answer, request)
+	g.Expect(answer).To(And(HaveHTTPStatus(http.StatusInternalServerError), HaveHTTPBody("a collector failed\n"), Not(HaveHTTPHeaderWithValue("Content-Encoding", "gzip"))))
+}
+
 func TestFlexRegistrationsAreCollected(t *testing.T) {
 	g := NewWithT(t)
-	series := scrape(t, registry(t, NewActivity(), full(), unmanagedDeployment()))
+	series := everything(t, NewActivity(), full(), unmanagedDeployment())
 	for name, want := range map[string]float64{
 		"flexregistration_serving_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":        1_700_003_600,
 		"flexregistration_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":                1_700_010_800,
@@ -122,13 +184,13 @@ func TestFlexRegistrationsAreCollected(t *testing.T) {
 
 func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 	unknown := &v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "ingress"}}
-	for name := range scrape(t, registry(t, NewActivity(), unknown)) {
+	for name := range everything(t, NewActivity(), unknown) {
 		NewWithT(t).Expect(name).NotTo(ContainSubstring("timestamp"))
 	}
 }
 
 func TestWhatIsGoneIsGone(t *testing.T) {
-	for name := range scrape(t, registry(t, NewActivity())) {
+	for name := range everything(t, NewActivity()) {
 		NewWithT(t).Expect(name).NotTo(ContainSubstring("name="))
 	}
 }
@@ -136,7 +198,6 @@ func TestWhatIsGoneIsGone(t *testing.T) {
 func TestActivityIsCounted(t *testing.T) {
 	g := NewWithT(t)
 	a := NewActivity()
-	r := registry(t, a)
 	claimed := renewal.Record{Intent: &renewal.Intent{Since: noon.Add(-20 * time.Second)}}
 	a.Recorded(claimed, claimed.Failed(renewal.Failure{State: renewal.State(anypoint.RateLimited)}, renewal.Certificate{}, noon))
 	a.Recorded(claimed, claimed.Succeeded(renewal.Certificate{Fingerprint: "new"}, "", noon))
@@ -148,7 +209,7 @@ func TestActivityIsCounted(t *testing.T) {
 	}
 	a.Requested("token", 200)
 	a.Requested("token", 0)
-	series := scrape(t, r)
+	series := everything(t, a)
 	for name, want := range map[string]float64{
 		"flexregistration_renewals_total{reason=RateLimited,result=failed}": 1,
 		"flexregistration_renewals_total{reason=,result=succeeded}":         1,
@@ -177,7 +238,7 @@ func TestEachReasonIsThereFromTheStart(t *testing.T) {
 	declared := regexp.MustCompile(`(?m)^\t\w+ +Class = "(\w+)"$`).FindAllStringSubmatch(string(source), -1)
 	g.Expect(declared).NotTo(BeEmpty())
 	g.Expect(reasons).To(HaveLen(len(declared)))
-	series := scrape(t, registry(t, NewActivity()))
+	series := everything(t, NewActivity())
 	for _, d := range declared {
 		g.Expect(series).To(HaveKeyWithValue("flexregistration_renewals_total{reason="+d[1]+",result=failed}", 0.0))
 	}
@@ -191,9 +252,8 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	g := NewWithT(t)
 	a := NewActivity()
 	a.Requested("token", 200)
-	families, err := registry(t, a, full(), unmanagedDeployment(), connection()).Gather()
-	g.Expect(err).NotTo(HaveOccurred())
-	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	families := scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, a)
+	problems, err := promlint.NewWithMetricFamilies(slices.Collect(maps.Values(families))).Lint()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(problems).To(BeEmpty())
 }
@@ -203,10 +263,8 @@ func TestDocumentation(t *testing.T) {
 	g := NewWithT(t)
 	a := NewActivity()
 	a.Requested("token", 200)
-	families, err := registry(t, a, full(), unmanagedDeployment(), connection()).Gather()
-	g.Expect(err).NotTo(HaveOccurred())
 	var exist []string
-	for _, f := range families {
+	for _, f := range scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, a) {
 		var labels []string
 		for _, l := range f.GetMetric()[0].GetLabel() {
 			labels = append(labels, l.GetName())
@@ -215,10 +273,9 @@ func TestDocumentation(t *testing.T) {
 	}
 	// All that is described was there to be seen.
 	descriptions := make(chan *prometheus.Desc, 100)
-	Collector{}.Describe(descriptions)
 	ConnectionCollector{}.Describe(descriptions)
 	a.Describe(descriptions)
-	g.Expect(exist).To(HaveLen(len(descriptions)))
+	g.Expect(exist).To(HaveLen(len(descriptions)+len(families)+1), "and unmanaged gateways")
 
 	page, err := os.ReadFile("../../docs/metrics.md")
 	g.Expect(err).NotTo(HaveOccurred())

@@ -1,0 +1,216 @@
+package metrics
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/net/http/httpguts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
+)
+
+// Fleet tells of the FlexRegistrations in a cache, and of the gateways that none covers. It writes them one by one, after what the
+// client library tells of the process: the library would have the series of all in memory at a time, which is more than the objects
+// themselves are.
+type Fleet struct {
+	Cache client.Reader
+	// Shard says that the cache has some FlexRegistrations only, so that it can't tell which gateways none covers.
+	Shard bool
+	// Access says who is served; nil for everybody.
+	Access *Access
+}
+
+// listTimeout bounds the lists of a scrape, which ask nobody but the cache.
+const listTimeout = 10 * time.Second
+
+// Filter is a server.Options.FilterProvider.
+func (f *Fleet) Filter(config *rest.Config, httpClient *http.Client) (server.Filter, error) {
+	if f.Access == nil {
+		return func(_ logr.Logger, process http.Handler) (http.Handler, error) { return f.after(process), nil }, nil
+	}
+	access, err := f.Access.Filter(config, httpClient)
+	return func(log logr.Logger, process http.Handler) (http.Handler, error) {
+		return access(log, f.after(process))
+	}, err
+}
+
+var compressors = sync.Pool{New: func() any {
+	c, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is one
+	return c
+}}
+
+// after serves the fleet's metrics after the process's, in the one format that both have.
+func (f *Fleet) after(process http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := &writer{ResponseWriter: w, to: w}
+		if httpguts.HeaderValuesContainsToken(r.Header["Accept-Encoding"], "gzip") {
+			compressor := compressors.Get().(*gzip.Writer)
+			defer compressors.Put(compressor)
+			compressor.Reset(w)
+			w.Header().Set("Content-Encoding", "gzip")
+			answer.to = compressor
+		}
+		ctx := r.Context()
+		r = r.Clone(ctx)
+		r.Header.Del("Accept")
+		r.Header.Del("Accept-Encoding")
+		process.ServeHTTP(answer, r)
+		if answer.failed {
+			return
+		}
+		err := f.write(ctx, answer)
+		if compressor, is := answer.to.(*gzip.Writer); is {
+			err = errors.Join(err, compressor.Close())
+		}
+		if err != nil {
+			log.Log.Error(err, "telling metrics of FlexRegistrations")
+		}
+	})
+}
+
+// writer answers by way of another one, unless that is an error.
+type writer struct {
+	http.ResponseWriter
+	to     io.Writer
+	failed bool
+}
+
+// Write is the io.Writer's.
+func (w *writer) Write(b []byte) (int, error) { return w.to.Write(b) }
+
+// WriteHeader is the http.ResponseWriter's.
+func (w *writer) WriteHeader(status int) {
+	if w.failed = status != http.StatusOK; w.failed {
+		w.Header().Del("Content-Encoding")
+		w.to = w.ResponseWriter
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// family is a metric of FlexRegistrations. All are gauges; docs/metrics.md has them.
+type family struct {
+	name, help string
+	tell       func(*text, *v1alpha1.FlexRegistration)
+}
+
+// families are those of FlexRegistrations.
+var families = []family{
+	{"certificate_not_after_timestamp_seconds", "When the certificate in the gateway's Secret expires.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		if fr.Status.Certificate != nil {
+			t.moment(fr, &fr.Status.Certificate.NotAfter)
+		}
+	}},
+	{"certificate_not_before_timestamp_seconds", "When the validity of the certificate in the gateway's Secret begins.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		if fr.Status.Certificate != nil {
+			t.moment(fr, &fr.Status.Certificate.NotBefore)
+		}
+	}},
+	{"serving_certificate_not_after_timestamp_seconds", "When the first of the certificates expires that running pods may hold.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		t.moment(fr, fr.Status.ServingUntil)
+	}},
+	{"renewal_timestamp_seconds", "When the certificate is to be renewed.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		t.moment(fr, fr.Status.RenewalTime)
+	}},
+	{"last_renewal_timestamp_seconds", "When the operator has renewed the registration last.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		t.moment(fr, fr.Status.LastRenewalTime)
+	}},
+	{"failed_attempts", "Failed attempts to renew the present certificate.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		t.sample(int64(fr.Status.FailedAttempts), "namespace", fr.Namespace, "name", fr.Name)
+	}},
+	{"suspended", "Whether spec.suspend is set: 1 or 0.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		suspended := int64(0)
+		if fr.Spec.Suspend {
+			suspended = 1
+		}
+		t.sample(suspended, "namespace", fr.Namespace, "name", fr.Name)
+	}},
+	{"condition", "The conditions: 1 for each that there is.", func(t *text, fr *v1alpha1.FlexRegistration) {
+		for i := range fr.Status.Conditions {
+			c := &fr.Status.Conditions[i]
+			t.sample(1, "namespace", fr.Namespace, "name", fr.Name, "type", c.Type, "status", string(c.Status), "reason", c.Reason)
+		}
+	}},
+}
+
+// write writes all that is to be told, or nothing.
+func (f *Fleet) write(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	var all v1alpha1.FlexRegistrationList
+	if err := f.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing FlexRegistrations: %w", err)
+	}
+	var unmanaged []gateway.Uncovered
+	if !f.Shard {
+		var err error
+		if unmanaged, err = gateway.Unmanaged(ctx, f.Cache, metav1.NamespaceAll, all.Items); err != nil {
+			return fmt.Errorf("looking for gateways that no FlexRegistration covers: %w", err)
+		}
+	}
+	t := &text{Writer: bufio.NewWriter(w)}
+	for _, m := range families {
+		t.begin(prefix+m.name, m.help)
+		for i := range all.Items {
+			m.tell(t, &all.Items[i])
+		}
+	}
+	if !f.Shard {
+		t.begin("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.")
+	}
+	for _, d := range unmanaged {
+		t.sample(1, "namespace", d.Namespace, "deployment", d.Name)
+	}
+	return t.Flush()
+}
+
+// text is Prometheus's text format, of one family after the other:
+// https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+type text struct {
+	*bufio.Writer // it keeps its first error
+	family        string
+}
+
+// begin begins a family of gauges.
+func (t *text) begin(family, help string) {
+	t.family = family
+	fmt.Fprintf(t, "# HELP %s %s\n# TYPE %s gauge\n", family, help, family) // Flush tells
+}
+
+// sample writes a value, with labels as pairs of a name and a value: names of objects, and words of ours, of which Go's quoting and
+// Prometheus's make the same.
+func (t *text) sample(value int64, labels ...string) {
+	b := append(t.AvailableBuffer(), t.family...)
+	before := byte('{')
+	for i, part := range labels {
+		if i%2 == 1 {
+			b = strconv.AppendQuote(b, part)
+			continue
+		}
+		b = append(append(append(b, before), part...), '=')
+		before = ','
+	}
+	b = strconv.AppendInt(append(b, "} "...), value, 10)
+	_, _ = t.Write(append(b, '\n')) // Flush tells
+}
+
+// moment writes a time, where it is known.
+func (t *text) moment(fr *v1alpha1.FlexRegistration, at *metav1.Time) {
+	if !at.IsZero() {
+		t.sample(at.Unix(), "namespace", fr.Namespace, "name", fr.Name)
+	}
+}
