@@ -49,7 +49,7 @@ func (s Scope) CacheOptions() cache.Options {
 		DefaultNamespaces:    namespaces,
 		DefaultLabelSelector: s.Selector,
 		ByObject: map[client.Object]cache.ByObject{
-			secretMetadata:       {Label: labels.Everything(), Transform: onlyIdentity},
+			secretMetadata:       {Label: labels.Everything(), Field: fields.ParseSelectorOrDie(mayMatter), Transform: onlyIdentity},
 			&appsv1.Deployment{}: {Label: labels.Everything(), Transform: slimDeployment},
 			&corev1.Pod{}:        {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 			&batchv1.Job{}:       {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
@@ -57,6 +57,9 @@ func (s Scope) CacheOptions() cache.Options {
 		DefaultTransform: slim,
 	}
 }
+
+// mayMatter leaves out Secrets that are nobody's registration or credentials, by their types, which most in a cluster have.
+const mayMatter = "type!=helm.sh/release.v1,type!=" + string(corev1.SecretTypeServiceAccountToken)
 
 // slim takes off an object what nobody here reads and what may be most of it: who manages its fields, and the manifest that
 // kubectl has applied.
