@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -21,8 +22,8 @@ import (
 
 const kibibyte, mebibyte = 1 << 10, 1 << 20
 
-// The users that the two replicas connect as, by which their requests are told apart.
-const first, second = "first", "second"
+// The users that operators connect as, by which their requests are told apart: two replicas, and one that has a shard.
+const first, second, half = "first", "second", "half"
 
 // installed measures the built program.
 func (b *bench) installed(ctx context.Context) error {
@@ -74,6 +75,9 @@ func (b *bench) installed(ctx context.Context) error {
 	}
 	if m, err = b.handedOver(ctx, m); err != nil {
 		return err
+	}
+	if err := b.shard(ctx); err != nil {
+		return fmt.Errorf("with a shard: %w", err)
 	}
 	if err := b.foreign(ctx, m); err != nil {
 		return fmt.Errorf("with foreign Secrets: %w", err)
@@ -295,6 +299,36 @@ func (b *bench) handedOver(ctx context.Context, m *manager) (*manager, error) {
 	return other, b.took(other, second, "leader change", since)
 }
 
+// shard starts an operator that looks after every second registration, beside the one that has all, which rests.
+func (b *bench) shard(ctx context.Context) error {
+	if err := all(ctx, b.size.N/2, func(ctx context.Context, i int) error {
+		label := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"shard":"half"}}}`))
+		return b.admin.Patch(ctx, b.flexRegistration(2*i), label)
+	}); err != nil {
+		return err
+	}
+	b.anypoint()
+	since := time.Now()
+	m, err := b.startManager(half, "--selector=shard=half", "--leader-election-id="+half)
+	if err != nil {
+		return err
+	}
+	if err := m.quiet(ctx); err != nil {
+		return err
+	}
+	what := "a shard of half of them starts"
+	if err := b.took(m, half, what, since); err != nil {
+		return err
+	}
+	is, err := m.memory(ctx)
+	if err != nil {
+		return err
+	}
+	b.report.add(what, "RSS", is.rss/mebibyte, "MiB")
+	b.report.add(what, "live heap", is.heap/mebibyte, "MiB")
+	return m.stop()
+}
+
 // The rate and duration at which things change that are nobody's business.
 const changesPerSecond, changesFor = 20, 10 * time.Second
 
@@ -386,6 +420,6 @@ func (b *bench) flapping(ctx context.Context, m *manager) error {
 	what := fmt.Sprintf("a Deployment's status flaps %d times a second", changesPerSecond)
 	return b.idle(ctx, m, what, func(ctx context.Context, _ int) error {
 		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
-		return b.admin.Status().Patch(ctx, d, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"replicas":1,"unavailableReplicas":1}}`)))
+		return b.admin.Status().Patch(ctx, d, client.RawPatch(types.MergePatchType, []byte(`{"status":{"replicas":1,"unavailableReplicas":1}}`)))
 	})
 }

@@ -32,8 +32,8 @@ type manager struct {
 	metrics string // the URL
 }
 
-// startManager starts one that connects as user. It ends with the bench at the latest.
-func (b *bench) startManager(user string) (*manager, error) {
+// startManager starts one that connects as user, with further flags. It ends with the bench at the latest.
+func (b *bench) startManager(user string, flags ...string) (*manager, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -47,10 +47,10 @@ func (b *bench) startManager(user string) (*manager, error) {
 		return nil, err
 	}
 	m := &manager{metrics: "http://" + address + "/metrics"}
-	m.command = exec.Command(filepath.Join(b.directory, "flex-registration-operator"),
+	m.command = exec.Command(filepath.Join(b.directory, "flex-registration-operator"), append(flags,
 		"--flexctl="+filepath.Join(b.directory, "flexctl"), "--anypoint-hosts="+b.platform.Host(), "--anypoint-ca="+b.ca(),
 		"--leader-elect", "--leader-election-namespace="+operatorNamespace,
-		"--metrics-bind-address="+address, "--health-probe-bind-address=0")
+		"--metrics-bind-address="+address, "--health-probe-bind-address=0")...)
 	m.command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.directory, "KUBECONFIG=" + kubeconfig, "SSL_CERT_FILE=" + b.ca()}
 	if m.Process, err = process.Start("the operator", filepath.Join(b.directory, user+".log"), m.command); err != nil {
 		return nil, err
