@@ -381,8 +381,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			Expect(admin.List(ctx, &events, client.InNamespace(full.namespace), client.MatchingFields{"reason": "FailedCreate"})).To(Succeed())
 			return len(events.Items)
 		}).Should(BeNumerically(">", 0))
-		clk.Step(31 * time.Second)
-		full.eventually(v1alpha1.ConditionReady, "True/JobPending")
+		Eventually(func() string { clk.Step(time.Second); return full.condition(v1alpha1.ConditionReady) }).Should(Equal("True/JobPending"))
 		Expect(full.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("FailedCreate"), ContainSubstring("exceeded quota")))
 
 		By("coming to its end when there is room")
@@ -514,12 +513,12 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		}}}
 		Expect(admin.Create(ctx, hook)).To(Succeed())
 		DeferCleanup(func(ctx context.Context) { _ = client.IgnoreNotFound(admin.Delete(ctx, hook)) })
-		Eventually(func() error {
-			probe := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{
+		probe := func() error {
+			return admin.Create(ctx, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{
 				Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "x", Image: "x"}}},
-			}}}
-			return admin.Create(ctx, probe, client.DryRunAll)
-		}).Should(MatchError(ContainSubstring("down.example.com")))
+			}}}, client.DryRunAll)
+		}
+		Eventually(probe).Should(MatchError(ContainSubstring("down.example.com")))
 		s.create()
 		s.eventually(v1alpha1.ConditionReady, "False/JobNotStarted")
 		Expect(s.message(v1alpha1.ConditionReady)).To(ContainSubstring("failed calling webhook"))
@@ -530,12 +529,9 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			s.eventually(v1alpha1.ConditionReady, "False/JobNotStarted")
 		}
 		Expect(admin.Delete(ctx, hook)).To(Succeed())
-		Eventually(func() string {
-			if len(s.jobs()) == 0 { // A Job has as long as it needs, by the machine's clock.
-				clk.Step(time.Minute)
-			}
-			return s.condition(v1alpha1.ConditionReady)
-		}).Should(Equal("True/Scheduled"))
+		Eventually(probe).Should(Succeed())
+		clk.SetTime(s.status().NextAttemptTime.Time)
+		s.eventually(v1alpha1.ConditionReady, "True/Scheduled")
 		Expect(s.renewals()).To(Equal(1))
 	})
 
@@ -629,8 +625,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			Expect(admin.List(ctx, &events, client.InNamespace(other.namespace), client.MatchingFields{"reason": "FailedCreate"})).To(Succeed())
 			return len(events.Items)
 		}).Should(BeNumerically(">", 0))
-		clk.Step(31 * time.Second)
-		other.eventually(v1alpha1.ConditionReady, "True/JobPending")
+		Eventually(func() string { clk.Step(time.Second); return other.condition(v1alpha1.ConditionReady) }).Should(Equal("True/JobPending"))
 		Expect(other.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("serviceaccount"), ContainSubstring("not found")))
 		Expect(strings.Contains(other.message(v1alpha1.ConditionReady), appSecret)).To(BeFalse())
 	})
