@@ -230,8 +230,8 @@ func run(arguments []string) error {
 		return fmt.Errorf("setting up: %w", err)
 	}
 
-	fleet.Cache = mgr.GetCache()
 	o.Client, o.Cache, o.APIReader, o.Clock = mgr.GetClient(), mgr.GetCache(), mgr.GetAPIReader(), clock.RealClock{}
+	fleet.Cache = o.Cache
 	if o.ObserveOnly {
 		logger.Info("only observing")
 	} else if o.renewer == renewerJob {

@@ -132,6 +132,18 @@ func (s *scene) jobs() []batchv1.Job {
 	return list.Items
 }
 
+// withinAMinute steps the clock until a Job is told to wait.
+func withinAMinute(s *scene) {
+	GinkgoHelper()
+	began := clk.Now()
+	Eventually(func() string {
+		if clk.Since(began) < time.Minute {
+			clk.Step(time.Second)
+		}
+		return s.condition(v1alpha1.ConditionReady)
+	}).Should(Equal("True/JobPending"))
+}
+
 // job waits for one.
 func (s *scene) job() *batchv1.Job {
 	GinkgoHelper()
@@ -381,7 +393,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			Expect(admin.List(ctx, &events, client.InNamespace(full.namespace), client.MatchingFields{"reason": "FailedCreate"})).To(Succeed())
 			return len(events.Items)
 		}).Should(BeNumerically(">", 0))
-		Eventually(func() string { clk.Step(time.Second); return full.condition(v1alpha1.ConditionReady) }).Should(Equal("True/JobPending"))
+		withinAMinute(full)
 		Expect(full.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("FailedCreate"), ContainSubstring("exceeded quota")))
 
 		By("coming to its end when there is room")
@@ -625,7 +637,7 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 			Expect(admin.List(ctx, &events, client.InNamespace(other.namespace), client.MatchingFields{"reason": "FailedCreate"})).To(Succeed())
 			return len(events.Items)
 		}).Should(BeNumerically(">", 0))
-		Eventually(func() string { clk.Step(time.Second); return other.condition(v1alpha1.ConditionReady) }).Should(Equal("True/JobPending"))
+		withinAMinute(other)
 		Expect(other.message(v1alpha1.ConditionReady)).To(And(ContainSubstring("serviceaccount"), ContainSubstring("not found")))
 		Expect(strings.Contains(other.message(v1alpha1.ConditionReady), appSecret)).To(BeFalse())
 	})

@@ -2,13 +2,16 @@ package metrics
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -35,27 +37,28 @@ type Fleet struct {
 	Access *Access
 }
 
-// listTimeout bounds the lists of a scrape, which ask nobody but the cache.
-const listTimeout = 10 * time.Second
+// listTimeout bounds a collector's lists, which ask nobody but the cache, and wait for nothing but its first sight of the cluster.
+const listTimeout = 4 * time.Second
 
 // Filter is a server.Options.FilterProvider.
 func (f *Fleet) Filter(config *rest.Config, httpClient *http.Client) (server.Filter, error) {
+	after := func(log logr.Logger, process http.Handler) (http.Handler, error) { return f.after(log, process), nil }
 	if f.Access == nil {
-		return func(_ logr.Logger, process http.Handler) (http.Handler, error) { return f.after(process), nil }, nil
+		return after, nil
 	}
 	access, err := f.Access.Filter(config, httpClient)
 	return func(log logr.Logger, process http.Handler) (http.Handler, error) {
-		return access(log, f.after(process))
+		return access(log, f.after(log, process))
 	}, err
 }
 
 var compressors = sync.Pool{New: func() any {
-	c, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is one
+	c, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // which is a level that there is
 	return c
 }}
 
 // after serves the fleet's metrics after the process's, in the one format that both have.
-func (f *Fleet) after(process http.Handler) http.Handler {
+func (f *Fleet) after(log logr.Logger, process http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &writer{ResponseWriter: w, to: w}
 		if httpguts.HeaderValuesContainsToken(r.Header["Accept-Encoding"], "gzip") {
@@ -77,8 +80,8 @@ func (f *Fleet) after(process http.Handler) http.Handler {
 		if compressor, is := answer.to.(*gzip.Writer); is {
 			err = errors.Join(err, compressor.Close())
 		}
-		if err != nil {
-			log.Log.Error(err, "telling metrics of FlexRegistrations")
+		if err != nil && ctx.Err() == nil { // else who asked is gone
+			log.Error(err, "telling metrics of FlexRegistrations")
 		}
 	})
 }
@@ -147,7 +150,7 @@ var families = []family{
 	}},
 }
 
-// write writes all that is to be told, or nothing.
+// write writes them in the order of their names, which compresses better than another.
 func (f *Fleet) write(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
@@ -155,27 +158,32 @@ func (f *Fleet) write(ctx context.Context, w io.Writer) error {
 	if err := f.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing FlexRegistrations: %w", err)
 	}
-	var unmanaged []gateway.Uncovered
-	if !f.Shard {
-		var err error
-		if unmanaged, err = gateway.Unmanaged(ctx, f.Cache, metav1.NamespaceAll, all.Items); err != nil {
-			return fmt.Errorf("looking for gateways that no FlexRegistration covers: %w", err)
-		}
+	sorted := make([]*v1alpha1.FlexRegistration, len(all.Items))
+	for i := range sorted {
+		sorted[i] = &all.Items[i]
 	}
+	slices.SortFunc(sorted, func(a, b *v1alpha1.FlexRegistration) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
 	t := &text{Writer: bufio.NewWriter(w)}
 	for _, m := range families {
 		t.begin(prefix+m.name, m.help)
-		for i := range all.Items {
-			m.tell(t, &all.Items[i])
+		for _, fr := range sorted {
+			m.tell(t, fr)
 		}
 	}
-	if !f.Shard {
-		t.begin("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.")
+	if f.Shard {
+		return t.Flush()
 	}
+	unmanaged, err := gateway.Unmanaged(ctx, f.Cache, metav1.NamespaceAll, all.Items)
+	if err != nil {
+		err = fmt.Errorf("looking for gateways that no FlexRegistration covers: %w", err)
+	}
+	t.begin("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.")
 	for _, d := range unmanaged {
 		t.sample(1, "namespace", d.Namespace, "deployment", d.Name)
 	}
-	return t.Flush()
+	return errors.Join(err, t.Flush())
 }
 
 // text is Prometheus's text format, of one family after the other:

@@ -2,6 +2,9 @@ package metrics
 
 import (
 	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -14,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -28,6 +32,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
@@ -71,7 +76,7 @@ func TestShard(t *testing.T) {
 	}
 }
 
-func cached(t testing.TB, objects ...client.Object) client.Client {
+func cached(t testing.TB, objects ...client.Object) client.WithWatch {
 	t.Helper()
 	g, scheme := NewWithT(t), runtime.NewScheme()
 	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
@@ -149,19 +154,71 @@ func everything(t *testing.T, a *Activity, objects ...client.Object) map[string]
 	return samples(scrape(t, &Fleet{Cache: cached(t, objects...)}, a))
 }
 
-// TestWhatFailsIsTold in clear, and nothing after it.
-func TestWhatFailsIsTold(t *testing.T) {
+// answering serves a fleet after a process's answer, and returns what is answered to a scraper that takes gzip, and what is logged.
+func answering(t *testing.T, fleet *Fleet, process http.HandlerFunc) (*httptest.ResponseRecorder, string) {
+	t.Helper()
 	g := NewWithT(t)
-	filter, err := (&Fleet{Cache: cached(t, full())}).Filter(nil, nil)
+	filter, err := fleet.Filter(nil, nil)
 	g.Expect(err).NotTo(HaveOccurred())
-	handler, err := filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "a collector failed", http.StatusInternalServerError)
-	}))
+	var logged strings.Builder
+	handler, err := filter(funcr.New(func(_, line string) { logged.WriteString(line) }, funcr.Options{}), process)
 	g.Expect(err).NotTo(HaveOccurred())
 	request, answer := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
 	request.Header.Set("Accept-Encoding", "gzip")
 	handler.ServeHTTP(answer, request)
-	g.Expect(answer).To(And(HaveHTTPStatus(http.StatusInternalServerError), HaveHTTPBody("a collector failed\n"), Not(HaveHTTPHeaderWithValue("Content-Encoding", "gzip"))))
+	return answer, logged.String()
+}
+
+// TestWhatFailsIsTold in clear, and nothing after it.
+func TestWhatFailsIsTold(t *testing.T) {
+	answer, _ := answering(t, &Fleet{Cache: cached(t, full())}, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "a collector failed", http.StatusInternalServerError)
+	})
+	NewWithT(t).Expect(answer).To(And(HaveHTTPStatus(http.StatusInternalServerError), HaveHTTPBody("a collector failed\n"), Not(HaveHTTPHeaderWithValue("Content-Encoding", "gzip"))))
+}
+
+// TestWhatCanBeToldIsTold where some of it can't be listed.
+func TestWhatCanBeToldIsTold(t *testing.T) {
+	for kind, want := range map[string]string{
+		"*v1alpha1.FlexRegistrationList": "the process's\n",
+		"*v1.DeploymentList":             `flexregistration_suspended{namespace="gateway",name="ingress"} 1`,
+	} {
+		g := NewWithT(t)
+		reader := interceptor.NewClient(cached(t, full()), interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				if fmt.Sprintf("%T", list) == kind {
+					return errors.New("not synced")
+				}
+				return c.List(ctx, list, options...)
+			},
+		})
+		answer, logged := answering(t, &Fleet{Cache: reader}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the process's\n") })
+		g.Expect(answer).To(HaveHTTPStatus(http.StatusOK))
+		body, err := gzip.NewReader(answer.Body)
+		g.Expect(err).NotTo(HaveOccurred())
+		all, err := io.ReadAll(body)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(string(all)).To(And(HavePrefix("the process's\n"), ContainSubstring(want)))
+		g.Expect(logged).To(And(ContainSubstring("metrics of FlexRegistrations"), ContainSubstring("not synced")))
+	}
+}
+
+// TestOrder is that of names, whatever the cache's is.
+func TestOrder(t *testing.T) {
+	g := NewWithT(t)
+	var all []v1alpha1.FlexRegistration
+	for _, key := range []string{"b/a", "a/c", "a/b"} {
+		fr := v1alpha1.FlexRegistration{}
+		fr.Namespace, fr.Name, _ = strings.Cut(key, "/")
+		all = append(all, fr)
+	}
+	var written strings.Builder
+	g.Expect((&Fleet{Cache: listed{all: all}}).write(t.Context(), &written)).To(Succeed())
+	g.Expect(written.String()).To(ContainSubstring(`
+flexregistration_suspended{namespace="a",name="b"} 0
+flexregistration_suspended{namespace="a",name="c"} 0
+flexregistration_suspended{namespace="b",name="a"} 0
+`))
 }
 
 func TestFlexRegistrationsAreCollected(t *testing.T) {
