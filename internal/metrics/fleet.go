@@ -133,19 +133,19 @@ var families = []family{
 		t.moment(fr, fr.Status.LastRenewalTime)
 	}},
 	{"failed_attempts", "Failed attempts to renew the present certificate.", func(t *text, fr *v1alpha1.FlexRegistration) {
-		t.sample(int64(fr.Status.FailedAttempts), "namespace", fr.Namespace, "name", fr.Name)
+		t.sample(int64(fr.Status.FailedAttempts), "name", fr.Name, "namespace", fr.Namespace)
 	}},
 	{"suspended", "Whether spec.suspend is set: 1 or 0.", func(t *text, fr *v1alpha1.FlexRegistration) {
 		suspended := int64(0)
 		if fr.Spec.Suspend {
 			suspended = 1
 		}
-		t.sample(suspended, "namespace", fr.Namespace, "name", fr.Name)
+		t.sample(suspended, "name", fr.Name, "namespace", fr.Namespace)
 	}},
 	{"condition", "The conditions: 1 for each that there is.", func(t *text, fr *v1alpha1.FlexRegistration) {
 		for i := range fr.Status.Conditions {
 			c := &fr.Status.Conditions[i]
-			t.sample(1, "namespace", fr.Namespace, "name", fr.Name, "type", c.Type, "status", string(c.Status), "reason", c.Reason)
+			t.sample(1, "name", fr.Name, "namespace", fr.Namespace, "reason", c.Reason, "status", string(c.Status), "type", c.Type)
 		}
 	}},
 }
@@ -181,7 +181,7 @@ func (f *Fleet) write(ctx context.Context, w io.Writer) error {
 	}
 	t.begin("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.")
 	for _, d := range unmanaged {
-		t.sample(1, "namespace", d.Namespace, "deployment", d.Name)
+		t.sample(1, "deployment", d.Name, "namespace", d.Namespace)
 	}
 	return errors.Join(err, t.Flush())
 }
@@ -199,8 +199,8 @@ func (t *text) begin(family, help string) {
 	fmt.Fprintf(t, "# HELP %s %s\n# TYPE %s gauge\n", family, help, family) // Flush tells
 }
 
-// sample writes a value, with labels as pairs of a name and a value: names of objects, and words of ours, of which Go's quoting and
-// Prometheus's make the same.
+// sample writes a value, with labels as pairs of a name and a value, in the order of their names: names of objects, and words of ours,
+// of which Go's quoting and Prometheus's make the same.
 func (t *text) sample(value int64, labels ...string) {
 	b := append(t.AvailableBuffer(), t.family...)
 	before := byte('{')
@@ -219,6 +219,6 @@ func (t *text) sample(value int64, labels ...string) {
 // moment writes a time, where it is known.
 func (t *text) moment(fr *v1alpha1.FlexRegistration, at *metav1.Time) {
 	if !at.IsZero() {
-		t.sample(at.Unix(), "namespace", fr.Namespace, "name", fr.Name)
+		t.sample(at.Unix(), "name", fr.Name, "namespace", fr.Namespace)
 	}
 }

@@ -181,7 +181,7 @@ func TestWhatFailsIsTold(t *testing.T) {
 func TestWhatCanBeToldIsTold(t *testing.T) {
 	for kind, want := range map[string]string{
 		"*v1alpha1.FlexRegistrationList": "the process's\n",
-		"*v1.DeploymentList":             `flexregistration_suspended{namespace="gateway",name="ingress"} 1`,
+		"*v1.DeploymentList":             `flexregistration_suspended{name="ingress",namespace="gateway"} 1`,
 	} {
 		g := NewWithT(t)
 		reader := interceptor.NewClient(cached(t, full()), interceptor.Funcs{
@@ -215,9 +215,9 @@ func TestOrder(t *testing.T) {
 	var written strings.Builder
 	g.Expect((&Fleet{Cache: listed{all: all}}).write(t.Context(), &written)).To(Succeed())
 	g.Expect(written.String()).To(ContainSubstring(`
-flexregistration_suspended{namespace="a",name="b"} 0
-flexregistration_suspended{namespace="a",name="c"} 0
-flexregistration_suspended{namespace="b",name="a"} 0
+flexregistration_suspended{name="b",namespace="a"} 0
+flexregistration_suspended{name="c",namespace="a"} 0
+flexregistration_suspended{name="a",namespace="b"} 0
 `))
 }
 

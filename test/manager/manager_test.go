@@ -231,7 +231,7 @@ func TestInstalled(t *testing.T) {
 	g.Expect(kubectl("get", "flexregistration", "-n", "gateway")).To(MatchRegexp(`NAME +READY +EXPIRES +RENEWS +GATEWAY +AGE\s+ingress +True +20\S+Z +20\S+Z +ingress `))
 	g.Expect(kubectl("get", "flexreg", "-n", "gateway", "-o", "wide")).To(MatchRegexp(`REASON +MESSAGE`))
 	g.Eventually(scraped).Should(And(
-		MatchRegexp(`flexregistration_certificate_not_after_timestamp_seconds\{name="ingress",namespace="gateway"\} 1\.\d+e\+09`),
+		MatchRegexp(`flexregistration_certificate_not_after_timestamp_seconds\{name="ingress",namespace="gateway"\} \d{10}`),
 		ContainSubstring(`flexregistration_condition{name="ingress",namespace="gateway",reason="Scheduled",status="True",type="Ready"} 1`),
 		ContainSubstring(`flexregistration_suspended{name="ingress",namespace="gateway"} 0`),
 	))
