@@ -74,18 +74,19 @@ type Reconciler struct {
 	// Activity counts what is done, where it is set.
 	Activity *metrics.Activity
 
-	claims  *claims
-	secrets *secrets
+	claims *claims
 	// askers are the workers that may wait for others' answers.
 	askers    *semaphore.Weighted
 	recalling sync.Mutex
 	recalled  bool
 	// clusters are identities by namespace; by FlexRegistration, failures count the errors in a row, written is the object
-	// as its status was written last, and looked when everything was looked at last.
+	// as its status was written last, looked when everything was looked at last, and secrets are those that are held while its
+	// gateway is worked on.
 	clusters sync.Map
 	failures sync.Map
 	written  sync.Map
 	looked   sync.Map
+	secrets  sync.Map
 }
 
 var zero = metav1.Duration{}
@@ -176,7 +177,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			r.claims.keepTurn(turn{until: o.Record.Rollout.Started.Add(turnTime), rolling: true}, request.NamespacedName)
 		default:
 			r.claims.endTurn(request.NamespacedName)
-			r.secrets.giveUp(request.NamespacedName)
+			r.secrets.Delete(request.NamespacedName)
 		}
 		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
 			d.At = next
@@ -210,10 +211,9 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 	err := r.Client.Get(ctx, key, fr)
 	switch {
 	case apierrors.IsNotFound(err):
-		for _, known := range []*sync.Map{&r.written, &r.failures, &r.looked} {
+		for _, known := range []*sync.Map{&r.written, &r.failures, &r.looked, &r.secrets} {
 			known.Delete(key)
 		}
-		r.secrets.giveUp(key)
 		r.claims.endTurn(key)
 		return nil, nil
 	case err != nil:
@@ -260,7 +260,7 @@ const maxBehind = time.Minute
 // pass by itself: at once what the API server refuses, anything else from the third time in a row on.
 func (r *Reconciler) fail(ctx context.Context, o *observation, err error) error {
 	key := client.ObjectKeyFromObject(o.flexRegistration)
-	r.secrets.giveUp(key)
+	r.secrets.Delete(key)
 	before, _ := r.failures.LoadOrStore(key, 0)
 	failed := before.(int) + 1
 	r.failures.Store(key, failed)
@@ -304,7 +304,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		}
 		r.Cache = named
 	}
-	r.claims, r.secrets = newClaims(r.MaxConcurrent, r.MaxRenewalsPerMinute), newSecrets(r.APIReader, r.Cache, r.Client)
+	r.claims = newClaims(r.MaxConcurrent, r.MaxRenewalsPerMinute)
 	r.askers = semaphore.NewWeighted(int64(max(1, r.MaxConcurrent/2)))
 	for field, values := range map[string]client.IndexerFunc{agentIndex: indexAgent, pausedIndex: indexPaused} {
 		if err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.FlexRegistration{}, field, values); err != nil {

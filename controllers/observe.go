@@ -61,7 +61,7 @@ type observation struct {
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
 // observation; an error says that something could not be read.
 func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
-	o := &observation{flexRegistration: fr, generation: fr.Generation, annotations: requests(fr), lookedAt: r.Clock.Now(), secrets: r.secrets.of(client.ObjectKeyFromObject(fr)), rehearsalRequest: fr.Annotations[v1alpha1.AnnotationRehearse], record: &gateway.Record{}, Observation: renewal.Observation{
+	o := &observation{flexRegistration: fr, generation: fr.Generation, annotations: requests(fr), lookedAt: r.Clock.Now(), secrets: r.secretsOf(client.ObjectKeyFromObject(fr)), rehearsalRequest: fr.Annotations[v1alpha1.AnnotationRehearse], record: &gateway.Record{}, Observation: renewal.Observation{
 		Suspended:      fr.Spec.Suspend,
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,

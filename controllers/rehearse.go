@@ -177,9 +177,9 @@ func (t *rehearsal) plan(d renewal.Decision) {
 
 // try makes a write, and keeps what the API server says to it.
 func (t *rehearsal) try(ctx context.Context, doing string, do func(context.Context) error) {
-	ctx, warned := withWarnings(ctx)
-	err := do(ctx)
-	for _, warning := range warned.taken() {
+	var warnings []string
+	err := do(keepingWarnings(ctx, &warnings))
+	for _, warning := range warnings {
 		said := doing + ": " + t.told(warning)
 		if strings.Contains(warning, "violate PodSecurity") {
 			t.insecure = append(t.insecure, said)

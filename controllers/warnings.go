@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"sync"
 
 	"k8s.io/client-go/rest"
 )
@@ -13,8 +12,8 @@ type Warnings struct{ rest.WarningHandlerWithContext }
 
 // HandleWarningHeaderWithContext is the rest.WarningHandlerWithContext's.
 func (w Warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, agent, text string) {
-	if kept, ok := ctx.Value(warningsKey{}).(*warnings); ok {
-		kept.add(text)
+	if kept, ok := ctx.Value(warningsKey{}).(*[]string); ok {
+		*kept = append(*kept, text)
 		return
 	}
 	w.WarningHandlerWithContext.HandleWarningHeaderWithContext(ctx, code, agent, text)
@@ -22,25 +21,7 @@ func (w Warnings) HandleWarningHeaderWithContext(ctx context.Context, code int, 
 
 type warningsKey struct{}
 
-// warnings are those of the requests that are made with a context.
-type warnings struct {
-	mu  sync.Mutex
-	all []string
-}
-
-func withWarnings(ctx context.Context) (context.Context, *warnings) {
-	w := &warnings{}
-	return context.WithValue(ctx, warningsKey{}, w), w
-}
-
-func (w *warnings) add(text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all = append(w.all, text)
-}
-
-func (w *warnings) taken() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.all
+// keepingWarnings adds to a list what the API server warns of in requests with this context, which are made one after another.
+func keepingWarnings(ctx context.Context, kept *[]string) context.Context {
+	return context.WithValue(ctx, warningsKey{}, kept)
 }
