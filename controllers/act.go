@@ -12,6 +12,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
+	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -27,13 +28,23 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 	if ends && slices.ContainsFunc(o.Deployments, func(one renewal.Deployment) bool { return one.Name == d.Deployment && one.Unseen }) {
 		return r.observeDeployments(ctx, o) // Time has passed since: by now its pods decide.
 	}
+	if err := r.perform(ctx, o, d); err != nil || !slices.Contains(changeRollout, d.Step) {
+		return err
+	}
+	return r.observeDeployments(ctx, o)
+}
+
+// changeRollout are the steps after which other pods decide than before.
+var changeRollout = []renewal.Step{renewal.StepAdopt, renewal.StepRestore, renewal.StepRestored, renewal.StepAdvance, renewal.StepRetry}
+
+func (r *Reconciler) perform(ctx context.Context, o *observation, d renewal.Decision) error {
 	switch d.Step {
 	case renewal.StepTidy:
 		err := r.Jobs.Remove(ctx, o.leftovers)
 		o.Leftovers, o.leftovers = 0, nil
 		return err
 	case renewal.StepConfirm:
-		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Used(o.Cluster) })
+		return r.save(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Used(o.Cluster) })
 	case renewal.StepAdopt:
 		return r.adopt(ctx, o)
 	case renewal.StepPublish:
@@ -41,33 +52,24 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 	case renewal.StepRestore:
 		return r.restore(ctx, o)
 	case renewal.StepNote:
-		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Noted(o.Certificate, o.SecretChanged) })
+		return r.save(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Noted(o.Certificate, o.SecretChanged) })
 	case renewal.StepRestored:
-		if err := r.save(ctx, o, o.record, renewal.Record.Restored); err != nil {
-			return err
-		}
-		return r.observeDeployments(ctx, o)
+		return r.save(ctx, o, nil, renewal.Record.Restored)
 	case renewal.StepAdvance:
 		// By itself, and not with what comes of it: a rollout may be refused for weeks, in which it must be known what is published.
-		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
+		return r.save(ctx, o, nil, func(s renewal.Record) renewal.Record {
 			return s.Published(o.SecretChanged, r.Clock.Now(), o.RolledOut(), o.Undisturbed()...)
-		}); err != nil {
-			return err
-		}
-		return r.observeDeployments(ctx, o)
+		})
 	case renewal.StepRoll:
 		return r.roll(ctx, o, d.Deployment)
 	case renewal.StepFail:
-		return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.RolloutFailed(d.Problem, r.Clock.Now()) })
+		return r.save(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.RolloutFailed(d.Problem, r.Clock.Now()) })
 	case renewal.StepRetry:
-		if err := r.save(ctx, o, o.record, renewal.Record.Retried); err != nil {
-			return err
-		}
-		return r.observeDeployments(ctx, o)
+		return r.save(ctx, o, nil, renewal.Record.Retried)
 	case renewal.StepComplete:
 		return r.complete(ctx, o, d.Deployment)
 	case renewal.StepPin:
-		if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
+		if err := r.save(ctx, o, nil, func(s renewal.Record) renewal.Record {
 			pinned := s.Pinned(d.Pin)
 			return pinned.Told(renewal.Entry{Time: r.Clock.Now(), Action: "Pin", From: s.Desired().SerialNumber, To: pinned.Desired().SerialNumber, Outcome: renewal.Succeeded})
 		}); err != nil {
@@ -80,14 +82,17 @@ func (r *Reconciler) act(ctx context.Context, o *observation, d renewal.Decision
 	}
 }
 
-// save stores the record with a changed state.
-func (r *Reconciler) save(ctx context.Context, o *observation, record *gateway.Record, change func(renewal.Record) renewal.Record) error {
-	changed := *record
-	changed.Record = change(record.Record)
+// save stores the record with a changed state and, where it is not nil, a registration that becomes the newest one.
+func (r *Reconciler) save(ctx context.Context, o *observation, newest *registration.Registration, change func(renewal.Record) renewal.Record) error {
+	changed := *o.record
+	if newest != nil {
+		changed = *o.record.With(newest)
+	}
+	changed.Record = change(changed.Record)
 	if err := changed.Save(ctx, o.secrets, o.gateway); err != nil {
 		return err
 	}
-	r.audit(ctx, record.Record, changed.Record)
+	r.audit(ctx, o.Record, changed.Record)
 	o.remember(&changed)
 	return nil
 }
@@ -105,12 +110,12 @@ func (r *Reconciler) audit(ctx context.Context, before, after renewal.Record) {
 
 func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 	if !o.Record.Exists() {
-		return r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
+		return r.save(ctx, o, o.registration, func(s renewal.Record) renewal.Record {
 			return s.Used(o.Cluster).Seen(o.Certificate, o.flexRegistration.Status.LastHandledRequest)
 		})
 	}
 	replaced := o.Record.Newest.SerialNumber
-	if err := r.save(ctx, o, o.record.With(o.registration), func(s renewal.Record) renewal.Record {
+	if err := r.save(ctx, o, o.registration, func(s renewal.Record) renewal.Record {
 		return s.Told(renewal.Entry{
 			Time: r.Clock.Now(), Action: "Adoption", Cause: gateway.Writer(o.secret, o.gateway.Key), From: s.Newest.SerialNumber, To: o.Certificate.SerialNumber, Outcome: renewal.Succeeded,
 		}).Adopted(o.Certificate).Published(o.SecretChanged, r.Clock.Now(), o.RolledOut())
@@ -118,7 +123,7 @@ func (r *Reconciler) adopt(ctx context.Context, o *observation) error {
 		return err
 	}
 	r.event(o.flexRegistration, corev1.EventTypeNormal, "Adopted", "Adopt", "adopted certificate %s, which somebody else has put in the place of %s", o.Certificate.SerialNumber, replaced)
-	return r.observeDeployments(ctx, o)
+	return nil
 }
 
 func (r *Reconciler) publish(ctx context.Context, o *observation) error {
@@ -144,7 +149,7 @@ func (r *Reconciler) restore(ctx context.Context, o *observation) error {
 	old, by := o.Certificate, gateway.Writer(o.secret, o.gateway.Key)
 	if changed := o.Record.Reverting(old, o.SecretChanged, r.Clock.Now(), o.RenewRequest); !reflect.DeepEqual(changed, o.Record) {
 		changed = changed.Told(renewal.Entry{Time: r.Clock.Now(), Action: "Restoration", Cause: by, From: old.SerialNumber, To: o.Record.Newest.SerialNumber, Outcome: renewal.Succeeded})
-		if err := r.save(ctx, o, o.record, func(renewal.Record) renewal.Record { return changed }); err != nil {
+		if err := r.save(ctx, o, nil, func(renewal.Record) renewal.Record { return changed }); err != nil {
 			return err
 		}
 	}
@@ -152,7 +157,7 @@ func (r *Reconciler) restore(ctx context.Context, o *observation) error {
 		return err
 	}
 	r.event(o.flexRegistration, corev1.EventTypeWarning, "Restored", "Restore", "restored certificate %s, in whose place the field manager %s had put %s back", o.Certificate.SerialNumber, by, old.SerialNumber)
-	return r.observeDeployments(ctx, o)
+	return nil
 }
 
 func (r *Reconciler) roll(ctx context.Context, o *observation, name string) error {
@@ -162,7 +167,7 @@ func (r *Reconciler) roll(ctx context.Context, o *observation, name string) erro
 		return err
 	}
 	*d = renewal.Deployment{Name: d.Name, UID: d.UID, Annotation: annotation, Message: "it has just begun"}
-	return r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.Rolling(d.UID, r.Clock.Now()) })
+	return r.save(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.Rolling(d.UID, r.Clock.Now()) })
 }
 
 func (r *Reconciler) complete(ctx context.Context, o *observation, name string) error {
@@ -171,7 +176,7 @@ func (r *Reconciler) complete(ctx context.Context, o *observation, name string) 
 		uid = undone[i].UID
 	}
 	last := len(undone) <= 1
-	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record { return s.RolledOut(uid, last, r.Clock.Now()) }); err != nil {
+	if err := r.save(ctx, o, nil, func(s renewal.Record) renewal.Record { return s.RolledOut(uid, last, r.Clock.Now()) }); err != nil {
 		return err
 	}
 	if last && uid != "" {
@@ -180,12 +185,12 @@ func (r *Reconciler) complete(ctx context.Context, o *observation, name string) 
 	return nil
 }
 
-// event tells a person something, where that may be written. r.Recorder takes care that it is not repeated endlessly.
+// event tells a person something, where that may be written, in what an Event's note may hold. r.Recorder takes care that it is not
+// repeated endlessly.
 func (r *Reconciler) event(fr *v1alpha1.FlexRegistration, kind, reason, action, format string, args ...any) {
-	if r.ObserveOnly {
-		return
+	if !r.ObserveOnly {
+		r.Recorder.Eventf(fr, nil, kind, reason, action, "%s", bounded(fmt.Sprintf(format, args...)))
 	}
-	r.Recorder.Eventf(fr, nil, kind, reason, action, "%s", fmt.Sprintf(format, args...))
 }
 
 // bounded cuts a text to what an Event's note may hold, 1024 bytes.

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -49,4 +51,13 @@ func TestNoRolloutIsCompleteBeforeItsPodsWereLookedAt(t *testing.T) {
 	clk.Step(2 * time.Second)
 	g.Expect(r.act(t.Context(), o, renewal.Decision{Step: renewal.StepComplete, Deployment: "ingress"})).To(Succeed())
 	g.Expect(o.Deployments[0].Unstable).To(ContainSubstring("exit code 1"))
+}
+
+func TestNoEventIsTooLongToBeTold(t *testing.T) {
+	g, told := NewWithT(t), events.NewFakeRecorder(1)
+	r := &Reconciler{Recorder: told}
+	r.event(&v1alpha1.FlexRegistration{}, corev1.EventTypeWarning, "AnswerDiffers", "Renew", "the renewed registration also differs in %s", strings.Repeat("spec.ä, ", 150))
+	note := strings.TrimPrefix(<-told.Events, "Warning AnswerDiffers ")
+	g.Expect(note).To(HavePrefix("the renewed registration also differs in spec.ä, "))
+	g.Expect(len(note)).To(BeNumerically("<=", 1024), "as the API server counts")
 }

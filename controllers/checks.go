@@ -132,7 +132,9 @@ func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decisi
 			v := c.ask(r, ctx, o)
 			is.NextTime = metav1.NewTime(r.again(fr, c.condition, v, changed, o.Jitter).Truncate(time.Second))
 			o.answered[c.condition] = answered{v, is}
-			r.tell(fr, c.condition, v)
+			if v.status == metav1.ConditionFalse && !meta.IsStatusConditionFalse(fr.Status.Conditions, c.condition) {
+				r.event(fr, corev1.EventTypeWarning, v.reason, "Check", "%s", v.message)
+			}
 		}
 		if next.IsZero() || is.NextTime.Time.Before(next) {
 			next = is.NextTime.Time
@@ -166,13 +168,6 @@ func (r *Reconciler) again(fr *v1alpha1.FlexRegistration, condition string, v ve
 		latest = daily
 	}
 	return now.Add(min(max(age/4, v.soonest+time.Duration(jitter*float64(v.soonest)/2)), latest))
-}
-
-// tell tells an Event where a condition turns False.
-func (r *Reconciler) tell(fr *v1alpha1.FlexRegistration, condition string, v verdict) {
-	if v.status == metav1.ConditionFalse && !meta.IsStatusConditionFalse(fr.Status.Conditions, condition) {
-		r.event(fr, corev1.EventTypeWarning, v.reason, "Check", "%s", bounded(v.message))
-	}
 }
 
 // projectChecks puts the conditions that checks have found into a status, and notes which are still to be made. It forgets those

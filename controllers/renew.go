@@ -78,7 +78,7 @@ func (r *Reconciler) renew(ctx context.Context, o *observation, d renewal.Decisi
 	r.event(o.flexRegistration, corev1.EventTypeNormal, "Renewed", "Renew", "renewed certificate %s: the new one is %s and expires at %s",
 		old.Certificate().SerialNumber, certificate.SerialNumber, stamp(certificate.NotAfter))
 	if len(ignored) > 0 {
-		r.event(o.flexRegistration, corev1.EventTypeWarning, "AnswerDiffers", "Renew", "the renewed registration also differs in %s; only the certificate and its key were taken over", bounded(strings.Join(ignored, ", ")))
+		r.event(o.flexRegistration, corev1.EventTypeWarning, "AnswerDiffers", "Renew", "the renewed registration also differs in %s; only the certificate and its key were taken over", strings.Join(ignored, ", "))
 	}
 	return r.endJob(ctx, o, intent.Job, true)
 }
@@ -94,7 +94,7 @@ func (r *Reconciler) renewer(o *observation, begins bool) anypoint.Renewer {
 // endJob removes what a renewal in a Job has left; the Job itself stays for its logs where it has failed. Where that can't
 // be done, it is found as a leftover.
 func (r *Reconciler) endJob(ctx context.Context, o *observation, name string, all bool) error {
-	if name == "" || r.Jobs == nil {
+	if name == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -155,7 +155,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 		intent.Until = now.Add(job.Hold)
 		intent.Job = job.Name(o.flexRegistration, fingerprint, o.Record.AttemptsFor(fingerprint).Failed, now)
 	}
-	if err := r.save(ctx, o, o.record, func(s renewal.Record) renewal.Record {
+	if err := r.save(ctx, o, nil, func(s renewal.Record) renewal.Record {
 		return s.Claimed(o.Certificate, o.RenewRequest, intent)
 	}); err != nil {
 		return false, err
@@ -187,18 +187,16 @@ func (r *Reconciler) ask(ctx context.Context, o *observation, old *registration.
 	if err != nil {
 		return nil, nil, err
 	}
-	invalid := func(err error) error {
-		return &anypoint.Error{Class: anypoint.ResultInvalid, Detail: "what Anypoint answered is no renewal of this registration: " + err.Error(), Unresolved: true}
-	}
-	if ignored, err = registration.Verify(old, answer, r.Clock.Now()); err != nil {
-		return nil, nil, invalid(err)
-	}
+	ignored, err = registration.Verify(old, answer, r.Clock.Now())
 	alone := map[string][]byte{registration.DefaultKey: old.Marshal()}
-	if alone, err = registration.Merge(alone, registration.DefaultKey, answer); err != nil {
-		return nil, nil, invalid(err)
+	if err == nil {
+		alone, err = registration.Merge(alone, registration.DefaultKey, answer)
 	}
-	if renewed, err = registration.Parse(alone, registration.DefaultKey); err != nil {
-		return nil, nil, invalid(err)
+	if err == nil {
+		renewed, err = registration.Parse(alone, registration.DefaultKey)
+	}
+	if err != nil {
+		return nil, nil, &anypoint.Error{Class: anypoint.ResultInvalid, Detail: "what Anypoint answered is no renewal of this registration: " + err.Error(), Unresolved: true}
 	}
 	return renewed, ignored, nil
 }
@@ -213,7 +211,7 @@ const OutcomeGrace = time.Minute
 // has written the record meanwhile.
 func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *registration.Registration, change func(renewal.Record) renewal.Record) error {
 	repeated := outcomeTimeout
-	if o.Record.Intent != nil && o.Record.Intent.Job != "" {
+	if o.Record.Intent.Job != "" {
 		repeated = timeout // A Job's answer stays where it is until it is recorded.
 	}
 	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), repeated)
@@ -227,11 +225,7 @@ func (r *Reconciler) saveOutcome(ctx context.Context, o *observation, renewed *r
 	claimed := o.Record.Newest.Fingerprint
 	var last error
 	_ = wait.PollUntilContextCancel(writing, time.Second, true, func(ctx context.Context) (bool, error) {
-		record := o.record
-		if renewed != nil {
-			record = record.With(renewed)
-		}
-		if last = r.save(ctx, o, record, change); last == nil {
+		if last = r.save(ctx, o, renewed, change); last == nil {
 			return true, nil
 		}
 		log.FromContext(ctx).Error(last, "storing the outcome of a renewal; trying again")

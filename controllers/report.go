@@ -41,7 +41,7 @@ func (r *Reconciler) report(ctx context.Context, o *observation, d renewal.Decis
 		if warns(ready) {
 			kind = corev1.EventTypeWarning
 		}
-		r.event(fr, kind, ready.Reason, string(d.Step), "%s", bounded(ready.Message))
+		r.event(fr, kind, ready.Reason, string(d.Step), "%s", ready.Message)
 	}
 	if err := patchStatus(ctx, r.Client, fr, before); err != nil {
 		fr.Status = before.Status // The next report compares with what is there.
