@@ -216,11 +216,13 @@ func (c *claims) claim(fingerprint string, by types.NamespacedName) types.Namesp
 	return by
 }
 
-// release gives a certificate back whose renewal failed, or whose claimant is gone.
-func (c *claims) release(fingerprint string) {
+// release gives a certificate back whose renewal failed, or whose claimant is gone, unless it is another one's by now.
+func (c *claims) release(fingerprint string, of types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.renewals, fingerprint)
+	if c.renewals[fingerprint] == of {
+		delete(c.renewals, fingerprint)
+	}
 }
 
 // refused notes that credentials were refused, and accepted that they were not.

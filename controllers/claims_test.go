@@ -83,3 +83,16 @@ func drain(t *testing.T, perMinute int) {
 		g.Expect(sooner).To(BeNumerically("<", most), "the most urgent ones first")
 	}
 }
+
+// Two that find its claimant gone may both take a certificate over: only one of them gets it.
+func TestACertificateIsTakenOverOnce(t *testing.T) {
+	g, c := NewWithT(t), newClaims(1, 0)
+	gone, first, second := types.NamespacedName{Name: "gone"}, types.NamespacedName{Name: "first"}, types.NamespacedName{Name: "second"}
+	g.Expect(c.claim("f", gone)).To(Equal(gone))
+	c.release("f", gone)
+	g.Expect(c.claim("f", first)).To(Equal(first))
+	c.release("f", gone)
+	g.Expect(c.claim("f", second)).To(Equal(first))
+	c.release("f", first)
+	g.Expect(c.claim("f", second)).To(Equal(second))
+}

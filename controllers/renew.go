@@ -56,7 +56,7 @@ func (r *Reconciler) renew(ctx context.Context, o *observation, d renewal.Decisi
 		return err
 	}
 	if err != nil {
-		defer r.claims.release(intent.Fingerprint)
+		defer r.claims.release(intent.Fingerprint, self)
 		failure := r.failure(err, intent)
 		if refusesCredentials(failure.State) {
 			r.claims.refused(intent.Credentials, refusal{self.Name, failure.State, r.Clock.Now().Add(24 * time.Hour)})
@@ -72,7 +72,7 @@ func (r *Reconciler) renew(ctx context.Context, o *observation, d renewal.Decisi
 	if err := r.saveOutcome(ctx, o, renewed, func(s renewal.Record) renewal.Record {
 		return s.Succeeded(certificate, request, r.Clock.Now())
 	}); err != nil {
-		r.claims.release(intent.Fingerprint)
+		r.claims.release(intent.Fingerprint, self)
 		return err
 	}
 	r.event(o.flexRegistration, corev1.EventTypeNormal, "Renewed", "Renew", "renewed certificate %s: the new one is %s and expires at %s",
@@ -123,7 +123,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	fingerprint := o.Certificate.Fingerprint
 	owner := r.claims.claim(fingerprint, self)
 	if owner != self && !r.upholds(ctx, owner, fingerprint) {
-		r.claims.release(fingerprint)
+		r.claims.release(fingerprint, owner)
 		owner = r.claims.claim(fingerprint, self)
 	}
 	if owner != self {
@@ -132,7 +132,7 @@ func (r *Reconciler) claim(ctx context.Context, o *observation, self types.Names
 	}
 	defer func() {
 		if !claimed {
-			r.claims.release(fingerprint)
+			r.claims.release(fingerprint, self)
 			r.claims.noTrial(self)
 		}
 	}()
