@@ -121,10 +121,11 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 		}
 	}
 	all := o.annotate(conditions(o.Observation, d, now))
-	if o.registration == nil && o.Unreadable == nil {
-		// Nothing is known to be wrong with it: it could not be looked at just now.
-		all = slices.DeleteFunc(all, func(c metav1.Condition) bool { return c.Reason == v1alpha1.ReasonUnknown })
-	}
+	// Nothing is known to be wrong with what could not be looked at just now, nor that it is as it should be.
+	all = slices.DeleteFunc(all, func(c metav1.Condition) bool {
+		unknown := c.Reason == v1alpha1.ReasonUnknown
+		return o.Unreadable == nil && (o.registration == nil && unknown || !o.deploymentsRead && !unknown && c.Type == v1alpha1.ConditionRolledOut)
+	})
 	all = r.projectChecks(o, d, all)
 	s.Inspected = r.inspected(o, d)
 	setConditions(&fr.Status.Conditions, all, o.generation, now)
