@@ -29,36 +29,27 @@ func (r *Reconciler) observeFleet(ctx context.Context, o *observation) error {
 	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing all FlexRegistrations: %w", err)
 	}
-	var success time.Time
-	type failure struct {
-		fr *v1alpha1.FlexRegistration
-		at time.Time
-	}
-	var failed []failure
 	o.Fleet = renewal.Fleet{Most: r.MaxFailedRollouts}
+	var success time.Time
+	for i := range all.Items {
+		if at, succeeded := lastRollout(&all.Items[i]); succeeded && at.After(success) {
+			success = at
+		}
+	}
 	for i := range all.Items {
 		fr := &all.Items[i]
-		at, succeeded := lastRollout(fr)
-		switch {
-		case succeeded && at.After(success):
-			success = at
-		case !succeeded && !fr.Spec.Suspend && fr.DeletionTimestamp.IsZero() && !rolledOutSince(fr):
-			failed = append(failed, failure{fr, at})
+		last := timeOf(fr.Status.LastRenewalTime)
+		if at, succeeded := lastRollout(fr); !succeeded && at.After(success) && !fr.Spec.Suspend && fr.DeletionTimestamp.IsZero() && !rolledOutSince(fr) {
+			o.Fleet.Failed++
+			if fr.Namespace == o.flexRegistration.Namespace {
+				o.Fleet.Here = append(o.Fleet.Here, fr.Name)
+			}
+			if at.After(last) {
+				last = at
+			}
 		}
-		if tried := timeOf(fr.Status.LastRenewalTime); tried.After(o.Fleet.Last) {
-			o.Fleet.Last = tried
-		}
-	}
-	for _, f := range failed {
-		if !f.at.After(success) {
-			continue
-		}
-		o.Fleet.Failed++
-		if f.fr.Namespace == o.flexRegistration.Namespace {
-			o.Fleet.Here = append(o.Fleet.Here, f.fr.Name)
-		}
-		if f.at.After(o.Fleet.Last) {
-			o.Fleet.Last = f.at
+		if last.After(o.Fleet.Last) {
+			o.Fleet.Last = last
 		}
 	}
 	slices.Sort(o.Fleet.Here)

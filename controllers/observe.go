@@ -162,14 +162,20 @@ func (r *Reconciler) observeRegistration(ctx context.Context, o *observation) er
 	case o.Follow:
 	case !o.External && generator != "":
 		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretGenerated, "Secret %s is made by %s, which would overwrite a renewed registration: set spec.publish.policy to External, and spec.publish.secretRef to a Secret from which the renewed one is carried to where it comes from; or, where that is not so, set it to Direct", g.SecretName, generator)
-		o.Blocked = o.Unwritable
 	case !o.External && ptr.Deref(secret.Immutable, false):
 		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonSecretImmutable, "Secret %s is immutable, so a renewed registration can't be written to it: replace it by one that is not, or set spec.publish.policy to External", g.SecretName)
-		o.Blocked = o.Unwritable
 	case err != nil:
-		o.Blocked = renewal.NewFinding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err)
+		o.block(renewal.NewFinding(v1alpha1.ReasonAnypointHostNotAllowed, "Secret %s: %v", g.SecretName, err))
 	}
+	o.block(o.Unwritable)
 	return nil
+}
+
+// block notes what is in the way of a renewal, if anything is; the first finding is told.
+func (o *observation) block(finding *renewal.Finding) {
+	if o.Blocked == nil {
+		o.Blocked = finding
+	}
 }
 
 // operators says that a Secret is a record, or belongs to a renewal: nobody is to reach it through a reference.
@@ -247,9 +253,7 @@ func (r *Reconciler) observePublication(ctx context.Context, o *observation) err
 	o.publication = publication
 	if refused != "" {
 		o.Unwritable = renewal.NewFinding(v1alpha1.ReasonPublicationRefused, "Secret %s, which spec.publish.secretRef names, %s: name one that does not exist, which the operator then makes, or label it %s", publication.SecretName, refused, gateway.PublicationLabel)
-		if o.Blocked == nil {
-			o.Blocked = o.Unwritable
-		}
+		o.block(o.Unwritable)
 	}
 	if publication.Published != nil {
 		o.Publication = publication.Published.Certificate().Fingerprint
@@ -266,10 +270,8 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	err := o.secrets.Get(ctx, client.ObjectKey{Namespace: o.gateway.Namespace, Name: name}, secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		if o.Blocked == nil {
-			o.Blocked = renewal.NewFinding(v1alpha1.ReasonCredentialsNotFound, "Secret %s, which is to hold the Anypoint credentials, does not exist in namespace %s: "+
-				"create it, or correct spec.credentialsRef.name", name, o.gateway.Namespace)
-		}
+		o.block(renewal.NewFinding(v1alpha1.ReasonCredentialsNotFound, "Secret %s, which is to hold the Anypoint credentials, does not exist in namespace %s: "+
+			"create it, or correct spec.credentialsRef.name", name, o.gateway.Namespace))
 		return nil
 	case err != nil:
 		return fmt.Errorf("getting Secret %s/%s, which holds the Anypoint credentials: %w", o.gateway.Namespace, name, err)
@@ -278,8 +280,8 @@ func (r *Reconciler) observeCredentials(ctx context.Context, o *observation) err
 	if o.credentials, err = anypoint.ParseCredentials(secret.Data); err == nil && operators(secret) {
 		o.credentials, err = anypoint.Credentials{}, errors.New("it is the operator's own")
 	}
-	if err != nil && o.Blocked == nil {
-		o.Blocked = renewal.NewFinding(v1alpha1.ReasonCredentialsIncomplete, "Secret %s can't be used as Anypoint credentials: %v", name, err)
+	if err != nil {
+		o.block(renewal.NewFinding(v1alpha1.ReasonCredentialsIncomplete, "Secret %s can't be used as Anypoint credentials: %v", name, err))
 	}
 	return nil
 }
@@ -290,11 +292,8 @@ func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error
 		return nil
 	}
 	image, finding := r.Jobs.Image(o.flexRegistration, o.gateway)
-	if o.Image = image; o.Follow {
-		finding = nil
-	}
-	if finding != nil && o.Blocked == nil {
-		o.Blocked = finding
+	if o.Image = image; !o.Follow {
+		o.block(finding)
 	}
 	if o.Excluded != nil {
 		return nil // What goes on may be another cluster's.
@@ -314,7 +313,7 @@ func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error
 // rolled and its pods may decide something, and after something was put back. One that should carry the pending rollout's
 // annotation and doesn't is read live, since the cache may be behind.
 func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) error {
-	o.Deployments = nil
+	o.Deployments, o.deploymentsRead = nil, false
 	rollout, revertedSince := o.Record.Rollout, o.Record.Revert.Since
 	for i := range o.gateway.Deployments {
 		d := &o.gateway.Deployments[i]
