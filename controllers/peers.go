@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -52,30 +53,27 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 				return err
 			}
 		}
-		if message := duplicate(self, peer, o, proven); message != "" {
-			o.Excluded = renewal.NewFinding(v1alpha1.ReasonDuplicate, "%s", message)
-		}
+		o.Excluded = o.duplicates(peer, proven)
 	}
 	if err := r.Client.List(ctx, &neighbours, client.InNamespace(self.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the FlexRegistrations of namespace %s: %w", self.Namespace, err)
 	}
 	neighbours.Items = append(neighbours.Items, others...)
-	var refusals []refusal
+	o.Refused = nil
+	refused := func(r refusal) {
+		if r.by != self.Name && (o.Refused == nil || r.until.After(o.Refused.Until)) {
+			o.Refused = &renewal.Refusal{Until: r.until, Finding: *renewal.NewFinding(r.state,
+				"the credentials in Secret %s were refused when FlexRegistration %s tried them", self.Spec.CredentialsRef.Name, r.by)}
+		}
+	}
 	if known, ok := r.claims.refusal(o.Credentials); ok {
-		refusals = append(refusals, known)
+		refused(known)
 	}
 	for i := range neighbours.Items {
 		peer := &neighbours.Items[i]
 		state := renewal.State(reasonOf(peer, v1alpha1.ConditionRenewed))
 		if peer.Status.RefusedCredentials != "" && peer.Status.RefusedCredentials == o.Credentials && peer.Status.NextAttemptTime != nil && refusesCredentials(state) {
-			refusals = append(refusals, refusal{peer.Name, state, peer.Status.NextAttemptTime.Time})
-		}
-	}
-	o.Refused = nil
-	for _, refusal := range refusals {
-		if refusal.by != self.Name && (o.Refused == nil || refusal.until.After(o.Refused.Until)) {
-			o.Refused = &renewal.Refusal{Until: refusal.until, Finding: *renewal.NewFinding(refusal.state,
-				"the credentials in Secret %s were refused when FlexRegistration %s tried them", self.Spec.CredentialsRef.Name, refusal.by)}
+			refused(refusal{peer.Name, state, peer.Status.NextAttemptTime.Time})
 		}
 	}
 	return nil
@@ -111,29 +109,29 @@ func renewedCopy(peer *v1alpha1.FlexRegistration, o *observation) bool {
 		theirs.NotAfter.Time.Equal(o.Certificate.NotAfter) && theirs.NotBefore.After(o.Certificate.NotBefore))
 }
 
-// duplicate says why a peer, and not this FlexRegistration, is the one to renew the gateway's certificate; "" if it
+// duplicates says why a peer, and not this FlexRegistration, is the one to renew the gateway's certificate; nil if it
 // isn't. Of two copies of a registration only the newer one is ever renewed, where it is proven to be one: the older
 // has been renewed already.
-func duplicate(self, peer *v1alpha1.FlexRegistration, o *observation, proven bool) string {
-	theirs, at := peer.Status.Certificate, peer.Status.SecretRef
+func (o *observation) duplicates(peer *v1alpha1.FlexRegistration, proven bool) *renewal.Finding {
+	theirs, at, self := peer.Status.Certificate, peer.Status.SecretRef, o.flexRegistration
 	if theirs == nil || at == nil {
-		return ""
+		return nil
 	}
 	name := peer.Namespace + "/" + peer.Name
 	sameSecret := o.sharesSecret(peer)
 	sameCertificate := theirs.Fingerprint == o.Certificate.Fingerprint
 	switch {
 	case !sameSecret && proven && renewedCopy(peer, o) && theirs.Fingerprint != o.Record.Newest.Fingerprint:
-		return fmt.Sprintf("FlexRegistration %s has already renewed this registration in another Secret: copy it from there (Secret %s/%s, key %s) to Secret %s, or delete this FlexRegistration",
+		return renewal.NewFinding(v1alpha1.ReasonDuplicate, "FlexRegistration %s has already renewed this registration in another Secret: copy it from there (Secret %s/%s, key %s) to Secret %s, or delete this FlexRegistration",
 			name, peer.Namespace, at.Name, at.Key, o.gateway.SecretName)
 	case !sameSecret && o.Unpublished():
-		return "" // It has renewed the certificate before the peer could; the peer is the one that is left with a copy.
+		return nil // It has renewed the certificate before the peer could; the peer is the one that is left with a copy.
 	case (sameSecret || sameCertificate) && (works(peer) && (o.Follow || older(peer, self)) || isRenewing(peer)),
 		sameSecret && o.Follow && active(peer) && older(peer, self):
-		return fmt.Sprintf("FlexRegistration %s renews the same certificate (%s): delete this one; several Deployments that mount one Secret need only one FlexRegistration, with spec.secretRef",
+		return renewal.NewFinding(v1alpha1.ReasonDuplicate, "FlexRegistration %s renews the same certificate (%s): delete this one; several Deployments that mount one Secret need only one FlexRegistration, with spec.secretRef",
 			name, o.Certificate.SerialNumber)
 	default:
-		return ""
+		return nil
 	}
 }
 
@@ -146,7 +144,7 @@ func (o *observation) sharesSecret(peer *v1alpha1.FlexRegistration) bool {
 // active says that a FlexRegistration does something: one that is suspended, or can't read its registration, doesn't.
 func active(fr *v1alpha1.FlexRegistration) bool {
 	return fr.DeletionTimestamp.IsZero() && !fr.Spec.Suspend &&
-		!conditionIs(fr, v1alpha1.ConditionCertificateValid, metav1.ConditionUnknown)
+		!meta.IsStatusConditionPresentAndEqual(fr.Status.Conditions, v1alpha1.ConditionCertificateValid, metav1.ConditionUnknown)
 }
 
 // works says that a FlexRegistration would renew.
@@ -156,23 +154,13 @@ func works(fr *v1alpha1.FlexRegistration) bool {
 
 // older decides between two FlexRegistrations: the one made first, then the first by name.
 func older(a, b *v1alpha1.FlexRegistration) bool {
-	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
-		return a.CreationTimestamp.Before(&b.CreationTimestamp)
-	}
-	if a.Namespace != b.Namespace {
-		return a.Namespace < b.Namespace
-	}
-	return a.Name < b.Name
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name)) < 0
 }
 
 // isRenewing says that a renewal was started and not finished.
 func isRenewing(fr *v1alpha1.FlexRegistration) bool {
 	reason := reasonOf(fr, v1alpha1.ConditionRenewed)
 	return reason == v1alpha1.ReasonRenewing || reason == v1alpha1.ReasonJobPending
-}
-
-func conditionIs(fr *v1alpha1.FlexRegistration, condition string, status metav1.ConditionStatus) bool {
-	return meta.IsStatusConditionPresentAndEqual(fr.Status.Conditions, condition, status)
 }
 
 func reasonOf(fr *v1alpha1.FlexRegistration, condition string) string {
