@@ -9,9 +9,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -60,4 +62,23 @@ func TestNoEventIsTooLongToBeTold(t *testing.T) {
 	note := strings.TrimPrefix(<-told.Events, "Warning AnswerDiffers ")
 	g.Expect(note).To(HavePrefix("the renewed registration also differs in spec.ä, "))
 	g.Expect(len(note)).To(BeNumerically("<=", 1024), "as the API server counts")
+}
+
+// A FlexRegistration may be gone that the watch still shows, in an older version than was written.
+func TestWhatTheWatchStillShowsMayBeGone(t *testing.T) {
+	g, now := NewWithT(t), time.Now()
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	shown := &v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "ingress", UID: "u", ResourceVersion: "1"}}
+	last := shown.DeepCopy()
+	last.ResourceVersion = "2"
+	r := &Reconciler{
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(shown).Build(), APIReader: fake.NewClientBuilder().WithScheme(scheme).Build(),
+		Clock: clocktesting.NewFakeClock(now), claims: newClaims(1, 0),
+	}
+	key := client.ObjectKeyFromObject(shown)
+	r.written.Store(key, written{last, now.Add(-maxBehind / 2)})
+	g.Expect(r.get(t.Context(), key)).To(Equal(last), "which may be on its way")
+	r.written.Store(key, written{last, now.Add(-2 * maxBehind)})
+	g.Expect(r.get(t.Context(), key)).To(BeNil())
 }

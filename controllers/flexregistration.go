@@ -209,6 +209,16 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (*obser
 func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.FlexRegistration, error) {
 	fr := &v1alpha1.FlexRegistration{}
 	err := r.Client.Get(ctx, key, fr)
+	if err == nil {
+		if last := r.behind(fr); last != nil && r.Clock.Since(last.at) < maxBehind {
+			return last.fr.DeepCopy(), nil
+		} else if last != nil {
+			// It is for so long that the API server's versions may have gone back, as they do when etcd is restored.
+			r.written.CompareAndDelete(key, *last)
+			fr = &v1alpha1.FlexRegistration{} // What is read is added to what is there.
+			err = r.APIReader.Get(ctx, key, fr)
+		}
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 		for _, known := range []*sync.Map{&r.written, &r.failures, &r.looked, &r.secrets} {
@@ -218,18 +228,9 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
+	default:
+		return fr, nil
 	}
-	if last := r.behind(fr); last != nil {
-		if r.Clock.Since(last.at) < maxBehind {
-			return last.fr.DeepCopy(), nil
-		}
-		// It is for so long that the API server's versions may have gone back, as they do when etcd is restored.
-		r.written.CompareAndDelete(key, *last)
-		if err := r.APIReader.Get(ctx, key, fr); err != nil {
-			return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, client.IgnoreNotFound(err))
-		}
-	}
-	return fr, nil
 }
 
 // behind is what this process has written of a FlexRegistration, where the one in the cache is older; if not, that is forgotten.
