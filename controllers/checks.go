@@ -35,6 +35,14 @@ var checks = []check{
 	{v1alpha1.ConditionPlatformVerified, replicasHeld, replicasVersion, (*Reconciler).askReplicas},
 }
 
+// last is what a status tells of a check; zero where it was not made.
+func (c check) last(s *v1alpha1.FlexRegistrationStatus) (last v1alpha1.Check) {
+	if i := slices.IndexFunc(s.Checks, func(made v1alpha1.Check) bool { return made.Type == c.condition }); i >= 0 {
+		last = s.Checks[i]
+	}
+	return last
+}
+
 // verdict is the answer to a check.
 type verdict struct {
 	status          metav1.ConditionStatus
@@ -120,15 +128,9 @@ func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decisi
 		if c.held(o, d, now) != nil {
 			continue
 		}
-		is, changed := v1alpha1.Check{Type: c.condition, Version: c.version(o)}, true
-		if i := slices.IndexFunc(fr.Status.Checks, func(c v1alpha1.Check) bool { return c.Type == is.Type }); i >= 0 {
-			was := fr.Status.Checks[i]
-			is.NextTime, changed = was.NextTime, was.Version != is.Version
-			if o.rehearsal != "" || changed || !now.Before(was.NextTime.Time) {
-				is.NextTime = metav1.Time{}
-			}
-		}
-		if is.NextTime.IsZero() {
+		was := c.last(&fr.Status)
+		is := v1alpha1.Check{Type: c.condition, Version: c.version(o), NextTime: was.NextTime}
+		if changed := was.Version != is.Version; changed || o.rehearsal != "" || !now.Before(was.NextTime.Time) {
 			v := c.ask(r, ctx, o)
 			is.NextTime = metav1.NewTime(r.again(fr, c.condition, v, changed, o.Jitter).Truncate(time.Second))
 			o.answered[c.condition] = answered{v, is}
@@ -186,25 +188,21 @@ func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []met
 	}
 	var made []v1alpha1.Check
 	for _, c := range checks {
-		was := v1alpha1.Check{Type: c.condition, NextTime: now}
-		i := slices.IndexFunc(s.Checks, func(each v1alpha1.Check) bool { return each.Type == c.condition })
-		if i >= 0 {
-			was = s.Checks[i]
-		}
-		held := c.held(o, d, now.Time)
+		was, held := c.last(s), c.held(o, d, now.Time)
 		answer, answered := o.answered[c.condition]
 		switch {
-		case held == asItIs && i < 0:
 		case held == asItIs:
-			made = append(made, was)
+			if was.Type != "" {
+				made = append(made, was)
+			}
 		case held != nil:
 			all = append(all, held.condition(c.condition))
 		case answered:
 			made = append(made, answer.check)
 			all = append(all, answer.condition(c.condition))
 		default:
-			if was.NextTime.After(now.Time) && (was.Version != c.version(o) || o.rehearsalRequest != s.LastHandledRehearsal) {
-				was.NextTime = now // It is to be made as soon as somebody is free.
+			if was.Type == "" || was.NextTime.After(now.Time) && (was.Version != c.version(o) || o.rehearsalRequest != s.LastHandledRehearsal) {
+				was.Type, was.NextTime = c.condition, now // It is to be made as soon as somebody is free.
 			}
 			made = append(made, was)
 		}

@@ -93,7 +93,7 @@ func (c *claims) takeTurn(by types.NamespacedName, w waiting, now time.Time) boo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w.looked, w.asked = now, now
-	if c.tooFast(now) || c.busy(by, w, now) {
+	if c.busy(by, w, now) {
 		c.waiting[by] = w
 		return false
 	}
@@ -105,9 +105,6 @@ func (c *claims) takeTurn(by types.NamespacedName, w waiting, now time.Time) boo
 	c.turns[by] = t
 	return true
 }
-
-// tooFast says that as many have begun as may in a while.
-func (c *claims) tooFast(now time.Time) bool { return c.pace != nil && c.pace.TokensAt(now) < 1 }
 
 // giveBack ends a turn that was not made use of.
 func (c *claims) giveBack(of types.NamespacedName) {
@@ -136,8 +133,11 @@ func (c *claims) keepTurn(t turn, by types.NamespacedName) {
 	c.turns[by] = t
 }
 
-// busy says that there is no turn for a FlexRegistration: too many have one, or would have it first.
+// busy says that there is no turn for a FlexRegistration: too many have begun in a while, have one, or would have it first.
 func (c *claims) busy(by types.NamespacedName, w waiting, now time.Time) bool {
+	if c.pace != nil && c.pace.TokensAt(now) < 1 {
+		return true
+	}
 	running, trying := 0, map[string]bool{}
 	for of, t := range c.turns {
 		if of != by && now.Before(t.until) && (!w.first || !t.rolling) {
@@ -179,7 +179,7 @@ func (c *claims) mustWait(fr types.NamespacedName, generation int64, now time.Ti
 	}
 	w.asked = now
 	c.waiting[fr] = w
-	return w.generation == generation && now.Before(w.looked.Add(maxWait)) && now.Before(w.expires) && (c.tooFast(now) || c.busy(fr, w, now))
+	return w.generation == generation && now.Before(w.looked.Add(maxWait)) && now.Before(w.expires) && c.busy(fr, w, now)
 }
 
 // trial lets one FlexRegistration a day through while the fleet is paused. It returns when one was let through for the

@@ -59,7 +59,7 @@ func (r *Reconciler) askCredentials(ctx context.Context, o *observation) verdict
 // credentialsValid is the condition of that name, as far as it is known; its zero value where it is not.
 func (o *observation) credentialsValid() metav1.Condition {
 	if answer, is := o.answered[v1alpha1.ConditionCredentialsValid]; is {
-		return metav1.Condition{Status: answer.status, Reason: answer.reason, Message: answer.message}
+		return answer.condition(v1alpha1.ConditionCredentialsValid)
 	}
 	return ptr.Deref(meta.FindStatusCondition(o.flexRegistration.Status.Conditions, v1alpha1.ConditionCredentialsValid), metav1.Condition{})
 }
