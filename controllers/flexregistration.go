@@ -164,31 +164,38 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		case refused != nil:
 			return ctrl.Result{}, r.fail(ctx, o, refused)
 		}
-		// What others say may take a minute, which only good news can wait for.
-		if good := d.State == renewal.Scheduled && meta.IsStatusConditionTrue(o.flexRegistration.Status.Conditions, v1alpha1.ConditionReady); !good {
-			if err := r.report(ctx, o, d); err != nil {
-				return ctrl.Result{}, err
-			}
-		}
-		r.failures.Delete(request.NamespacedName)
-		switch d.State {
-		case renewal.Renewing, v1alpha1.ReasonJobPending, v1alpha1.ReasonQueued:
-		case renewal.RollingOut:
-			r.claims.keepTurn(turn{until: o.Record.Rollout.Started.Add(turnTime), rolling: true}, request.NamespacedName)
-		default:
-			r.claims.endTurn(request.NamespacedName)
-			r.secrets.Delete(request.NamespacedName)
-		}
-		if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
-			d.At = next
-		}
-		if err := r.report(ctx, o, d); err != nil {
+		again, err := r.rest(ctx, o, d)
+		if err != nil {
 			return ctrl.Result{}, err
 		}
 		r.looked.Store(request.NamespacedName, now)
-		return ctrl.Result{RequeueAfter: max(atOnce, d.At.Sub(r.Clock.Now()))}, nil
+		return ctrl.Result{RequeueAfter: max(atOnce, again.Sub(r.Clock.Now()))}, nil
 	}
 	return ctrl.Result{}, fmt.Errorf("the plan for FlexRegistration %s did not come to rest within %d steps", request, maxSteps)
+}
+
+// rest reports a decision to wait, makes the checks that are due, and says when to look again.
+func (r *Reconciler) rest(ctx context.Context, o *observation, d renewal.Decision) (again time.Time, err error) {
+	key := client.ObjectKeyFromObject(o.flexRegistration)
+	// What others say may take a minute, which only good news can wait for.
+	if good := d.State == renewal.Scheduled && meta.IsStatusConditionTrue(o.flexRegistration.Status.Conditions, v1alpha1.ConditionReady); !good {
+		if err := r.report(ctx, o, d); err != nil {
+			return again, err
+		}
+	}
+	r.failures.Delete(key)
+	switch d.State {
+	case renewal.Renewing, v1alpha1.ReasonJobPending, v1alpha1.ReasonQueued:
+	case renewal.RollingOut:
+		r.claims.keepTurn(turn{until: o.Record.Rollout.Started.Add(turnTime), rolling: true}, key)
+	default:
+		r.claims.endTurn(key)
+		r.secrets.Delete(key)
+	}
+	if next := r.check(ctx, o, d); !next.IsZero() && next.Before(d.At) {
+		d.At = next
+	}
+	return d.At, r.report(ctx, o, d)
 }
 
 // look reads the FlexRegistration and observes its gateway; it returns nil where there is none.
