@@ -117,8 +117,8 @@ func (r *Reconciler) check(ctx context.Context, o *observation, d renewal.Decisi
 	defer r.askers.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if o.rehearsalRequest != fr.Status.LastHandledRehearsal && rehearsalHeld(o, d, now) != asItIs {
-		o.rehearsal = o.rehearsalRequest
+	if asked := o.requests[v1alpha1.AnnotationRehearse]; asked != fr.Status.LastHandledRehearsal && rehearsalHeld(o, d, now) != asItIs {
+		o.rehearsal = asked
 	}
 	if o.rehearsal != "" && o.uncheckable() == nil {
 		r.askAnew(o)
@@ -201,7 +201,7 @@ func (r *Reconciler) projectChecks(o *observation, d renewal.Decision, all []met
 			made = append(made, answer.check)
 			all = append(all, answer.condition(c.condition))
 		default:
-			if was.Type == "" || was.NextTime.After(now.Time) && (was.Version != c.version(o) || o.rehearsalRequest != s.LastHandledRehearsal) {
+			if was.Type == "" || was.NextTime.After(now.Time) && (was.Version != c.version(o) || o.requests[v1alpha1.AnnotationRehearse] != s.LastHandledRehearsal) {
 				was.Type, was.NextTime = c.condition, now // It is to be made as soon as somebody is free.
 			}
 			made = append(made, was)

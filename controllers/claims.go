@@ -27,9 +27,8 @@ type claims struct {
 	// trier is the one that renews although the fleet is paused, triedAt since when.
 	trier   types.NamespacedName
 	triedAt time.Time
-	// tried are the versions of credentials that Anypoint has accepted; refusals are those of the others.
-	tried    map[string]bool
-	refusals map[string]refusal
+	// tried are the credentials that Anypoint was asked with, by their version: how it has refused them, nil where it has not.
+	tried map[string]*refusal
 }
 
 // newClaims allows for so many renewals and rollouts at a time, and renewals in a minute; 0 for any number of these.
@@ -45,8 +44,7 @@ func newClaims(most, perMinute int) *claims {
 		turns:    map[types.NamespacedName]turn{},
 		most:     max(1, most),
 		waiting:  map[types.NamespacedName]waiting{},
-		tried:    map[string]bool{},
-		refusals: map[string]refusal{},
+		tried:    map[string]*refusal{},
 	}
 }
 
@@ -118,7 +116,7 @@ func (c *claims) giveBack(of types.NamespacedName) {
 
 // untried is a version of credentials, "" where it is known to be good.
 func (c *claims) untried(version string) string {
-	if c.tried[version] {
+	if refused, tried := c.tried[version]; tried && refused == nil {
 		return ""
 	}
 	return version
@@ -229,20 +227,18 @@ func (c *claims) release(fingerprint string, of types.NamespacedName) {
 func (c *claims) refused(version string, r refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refusals[version] = r
-	delete(c.tried, version)
+	c.tried[version] = &r
 }
 
 func (c *claims) accepted(version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tried[version] = true
-	delete(c.refusals, version)
+	c.tried[version] = nil
 }
 
-func (c *claims) refusal(version string) (refusal, bool) {
+// refusal of credentials; nil where none is known.
+func (c *claims) refusal(version string) *refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r, ok := c.refusals[version]
-	return r, ok
+	return c.tried[version]
 }

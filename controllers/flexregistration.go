@@ -129,8 +129,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	var refused error
+	rollRefused := false
 	for range maxSteps {
 		now := r.Clock.Now()
+		o.RollRefused = rollRefused
 		d := renewal.Plan(o.Observation, now)
 		var acted error
 		if d.Step != renewal.StepWait {
@@ -147,17 +149,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			d.Step, d.State, d.Message, d.At = renewal.StepWait, v1alpha1.ReasonQueued, "a renewal is due and waits for its turn: "+acted.Error(), now.Add(turnCheck)
 		case acted != nil && (d.Step == renewal.StepRoll && d.Due || d.Step == renewal.StepTidy):
 			// Neither holds up a renewal.
-			refused, o.RollRefused = acted, o.RollRefused || d.Step == renewal.StepRoll
+			refused, rollRefused = acted, rollRefused || d.Step == renewal.StepRoll
 			continue
 		case acted != nil:
 			return ctrl.Result{}, r.fail(ctx, o, acted)
 		case o.outdated:
 			// flexctl took its time: people may have changed their minds.
-			rollRefused := o.RollRefused
 			if o, err = r.look(ctx, request.NamespacedName); err != nil || o == nil {
 				return ctrl.Result{}, err
 			}
-			o.RollRefused = rollRefused
 			continue
 		case d.Step != renewal.StepWait:
 			continue

@@ -39,15 +39,14 @@ type observation struct {
 	publication *gateway.Publication
 	// environment is where the gateway is on the platform; zero where that is not known.
 	environment platform.Environment
-	// answered are the checks, by condition, that were made in this reconcile; rehearsalRequest is the request for them that
-	// stood when the FlexRegistration was read, rehearsal the one that was met.
-	answered                    map[string]answered
-	rehearsalRequest, rehearsal string
-	// generation is that of the spec that was looked at, annotations are those that ask for something, and lookedAt is when
-	// that was. The object itself is replaced by each write of the status, and then may have newer ones.
-	generation  int64
-	annotations []string
-	lookedAt    time.Time
+	// answered are the checks, by condition, that were made in this reconcile, rehearsal is the request for them that was met.
+	answered  map[string]answered
+	rehearsal string
+	// generation is that of the spec that was looked at, requests are the annotations that ask for something, and lookedAt is
+	// when that was. The object itself is replaced by each write of the status, and then may have newer ones.
+	generation int64
+	requests   map[string]string
+	lookedAt   time.Time
 	// secrets reads and writes those of the gateway.
 	secrets heldSecrets
 	// published says that the gateway's Secret was just written.
@@ -61,7 +60,9 @@ type observation struct {
 // observe reads everything that the plan asks about. What is wrong in the cluster is a finding in the
 // observation; an error says that something could not be read.
 func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration) (*observation, error) {
-	o := &observation{flexRegistration: fr, generation: fr.Generation, annotations: requests(fr), lookedAt: r.Clock.Now(), secrets: r.secretsOf(client.ObjectKeyFromObject(fr)), rehearsalRequest: fr.Annotations[v1alpha1.AnnotationRehearse], record: &gateway.Record{}, Observation: renewal.Observation{
+	o := &observation{flexRegistration: fr, generation: fr.Generation, requests: requests(fr), lookedAt: r.Clock.Now()}
+	o.secrets, o.record = r.secretsOf(client.ObjectKeyFromObject(fr)), &gateway.Record{}
+	o.Observation = renewal.Observation{
 		Suspended:      fr.Spec.Suspend,
 		Before:         ptr.Deref(fr.Spec.Renewal.Before, zero).Duration,
 		RolloutNever:   fr.Spec.Rollout.Policy == v1alpha1.RolloutNever,
@@ -75,7 +76,7 @@ func (r *Reconciler) observe(ctx context.Context, fr *v1alpha1.FlexRegistration)
 		Manual:         fr.Spec.Renewal.Policy == v1alpha1.RenewalManual,
 		Approved:       approvals(fr),
 		External:       fr.Spec.Publish.Policy == v1alpha1.PublishExternal,
-	}}
+	}
 	if o.RenewRequest == fr.Status.LastHandledRequest {
 		o.RenewRequest = "" // Also where the record is from a backup that was made before.
 	}

@@ -66,8 +66,8 @@ func (r *Reconciler) observePeers(ctx context.Context, o *observation) error {
 				"the credentials in Secret %s were refused when FlexRegistration %s tried them", self.Spec.CredentialsRef.Name, r.by)}
 		}
 	}
-	if known, ok := r.claims.refusal(o.Credentials); ok {
-		refused(known)
+	if known := r.claims.refusal(o.Credentials); known != nil {
+		refused(*known)
 	}
 	for i := range neighbours.Items {
 		peer := &neighbours.Items[i]

@@ -100,12 +100,13 @@ func (r *Reconciler) tryWrites(ctx context.Context, o *observation, t *rehearsal
 	secret := o.secret.DeepCopy()
 	secret.Data[o.gateway.Key] = append(secret.Data[o.gateway.Key], '\n')
 	switch {
-	case o.External && o.publication != nil && o.Unwritable == nil:
+	case o.Unwritable != nil:
+	case o.External:
 		t.try(ctx, "publishing to Secret "+o.publication.SecretName, func(ctx context.Context) error {
 			publication := *o.publication
 			return publication.Publish(ctx, dry, secret, o.gateway.Key, o.record.Desired())
 		})
-	case o.Unwritable == nil:
+	default:
 		t.try(ctx, "writing Secret "+o.gateway.SecretName, func(ctx context.Context) error {
 			return dry.Update(ctx, secret, gateway.FieldOwner)
 		})

@@ -51,13 +51,17 @@ func (r *Reconciler) renew(ctx context.Context, o *observation, d renewal.Decisi
 	if o.Certificate.Fingerprint == intent.Fingerprint {
 		old = o.registration // It may have been edited since.
 	}
-	renewed, ignored, err := r.ask(asking, o, old, r.renewer(o, begins))
+	renewer := r.Renewer
+	if r.Jobs != nil {
+		renewer = r.Jobs.Attempt(o.flexRegistration, o.gateway, intent, begins)
+	}
+	renewed, ignored, err := r.ask(asking, o, old, renewer)
 	if errors.As(err, new(*anypoint.Pending)) {
 		return err
 	}
 	if err != nil {
 		defer r.claims.release(intent.Fingerprint, self)
-		failure := r.failure(err, intent)
+		failure := failureOf(err, intent)
 		if refusesCredentials(failure.State) {
 			r.claims.refused(intent.Credentials, refusal{self.Name, failure.State, r.Clock.Now().Add(24 * time.Hour)})
 		}
@@ -83,14 +87,6 @@ func (r *Reconciler) renew(ctx context.Context, o *observation, d renewal.Decisi
 	return r.endJob(ctx, o, intent.Job, true)
 }
 
-// renewer is what carries out the open intent.
-func (r *Reconciler) renewer(o *observation, begins bool) anypoint.Renewer {
-	if r.Jobs == nil {
-		return r.Renewer
-	}
-	return r.Jobs.Attempt(o.flexRegistration, o.gateway, *o.Record.Intent, begins)
-}
-
 // endJob removes what a renewal in a Job has left; the Job itself stays for its logs where it has failed. Where that can't
 // be done, it is found as a leftover.
 func (r *Reconciler) endJob(ctx context.Context, o *observation, name string, all bool) error {
@@ -102,8 +98,8 @@ func (r *Reconciler) endJob(ctx context.Context, o *observation, name string, al
 	return r.Jobs.End(ctx, o.flexRegistration, name, all)
 }
 
-// failure is what the record remembers of an error. What was tried is the intent's: it may have been changed since.
-func (r *Reconciler) failure(err error, intent renewal.Intent) renewal.Failure {
+// failureOf is what the record remembers of an error. What was tried is the intent's: it may have been changed since.
+func failureOf(err error, intent renewal.Intent) renewal.Failure {
 	failure := &anypoint.Error{Class: anypoint.FlexctlFailed, Detail: "renewing failed in an unknown way", Unresolved: true}
 	errors.As(err, &failure)
 	f := renewal.Failure{State: renewal.State(failure.Class), Message: failure.Detail, Unresolved: failure.Unresolved, Retry: retries[failure.Class], Credentials: intent.Credentials}

@@ -96,12 +96,12 @@ func (r *Reconciler) inspected(o *observation, d renewal.Decision) string {
 	if o.publication != nil {
 		versions[3] = o.publication.Version()
 	}
-	return r.inspection(o.flexRegistration.UID, o.generation, o.annotations, o.gateway, versions) + "@" + stamp(d.Next)
+	return r.inspection(o.flexRegistration.UID, o.generation, o.requests, o.gateway, versions) + "@" + stamp(d.Next)
 }
 
 // inspection is a digest of all that decides about a gateway at rest: the settings of the operator, the FlexRegistration, the
 // versions of its Secrets, and what counts of the Deployments. How many replicas there are does not.
-func (r *Reconciler) inspection(uid types.UID, generation int64, requests []string, g *gateway.Gateway, versions []string) string {
+func (r *Reconciler) inspection(uid types.UID, generation int64, requests map[string]string, g *gateway.Gateway, versions []string) string {
 	of := []any{r.settings(), uid, generation, requests, versions, g.SecretName, g.Key, g.Others}
 	for i := range g.Deployments {
 		of = append(of, g.Deployments[i].Spec.Template.Annotations, shape(&g.Deployments[i], g.SecretName))
@@ -110,9 +110,10 @@ func (r *Reconciler) inspection(uid types.UID, generation int64, requests []stri
 }
 
 // requests are the annotations that ask for something.
-func requests(fr *v1alpha1.FlexRegistration) (values []string) {
+func requests(fr *v1alpha1.FlexRegistration) map[string]string {
+	values := map[string]string{}
 	for _, name := range []string{v1alpha1.AnnotationRenew, v1alpha1.AnnotationRehearse, v1alpha1.AnnotationApprove, v1alpha1.AnnotationConfirmCluster} {
-		values = append(values, fr.Annotations[name])
+		values[name] = fr.Annotations[name]
 	}
 	return values
 }
