@@ -124,9 +124,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if again, rests := r.atRest(ctx, fr); rests {
 		return ctrl.Result{RequeueAfter: max(atOnce, again.Sub(r.Clock.Now()))}, nil
 	}
-	o, err := r.look(ctx, request.NamespacedName)
-	if err != nil || o == nil {
-		return ctrl.Result{}, err
+	o, err := r.observe(ctx, fr)
+	if err != nil {
+		return ctrl.Result{}, r.fail(ctx, o, err)
 	}
 	var refused error
 	rollRefused := false
@@ -155,8 +155,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			return ctrl.Result{}, r.fail(ctx, o, acted)
 		case o.outdated:
 			// flexctl took its time: people may have changed their minds.
-			if o, err = r.look(ctx, request.NamespacedName); err != nil || o == nil {
+			if fr, err = r.get(ctx, request.NamespacedName); err != nil || fr == nil {
 				return ctrl.Result{}, err
+			}
+			if o, err = r.observe(ctx, fr); err != nil {
+				return ctrl.Result{}, r.fail(ctx, o, err)
 			}
 			continue
 		case d.Step != renewal.StepWait:
@@ -198,28 +201,17 @@ func (r *Reconciler) rest(ctx context.Context, o *observation, d renewal.Decisio
 	return d.At, r.report(ctx, o, d)
 }
 
-// look reads the FlexRegistration and observes its gateway; it returns nil where there is none.
-func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (*observation, error) {
-	fr, err := r.get(ctx, key)
-	if err != nil || fr == nil || !fr.DeletionTimestamp.IsZero() {
-		return nil, err
-	}
-	o, err := r.observe(ctx, fr)
-	if err != nil {
-		return nil, r.fail(ctx, o, err)
-	}
-	return o, nil
-}
-
 // get reads the FlexRegistration from the cache, or takes it as this process has written its status last, where the cache is
-// behind: what has changed is told from it. It returns nil where there is none.
+// behind: what has changed is told from it. It returns nil where there is none, or it is being deleted.
 func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.FlexRegistration, error) {
 	fr := &v1alpha1.FlexRegistration{}
 	err := r.Client.Get(ctx, key, fr)
 	if err == nil {
-		if last := r.behind(fr); last != nil && r.Clock.Since(last.at) < maxBehind {
-			return last.fr.DeepCopy(), nil
-		} else if last != nil {
+		switch last := r.behind(fr); {
+		case last == nil:
+		case r.Clock.Since(last.at) < maxBehind:
+			fr = last.fr.DeepCopy()
+		default:
 			// It is for so long that the API server's versions may have gone back, as they do when etcd is restored.
 			r.written.CompareAndDelete(key, *last)
 			fr = &v1alpha1.FlexRegistration{} // What is read is added to what is there.
@@ -235,6 +227,8 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
+	case !fr.DeletionTimestamp.IsZero():
+		return nil, nil
 	default:
 		return fr, nil
 	}

@@ -149,7 +149,6 @@ func (t *rehearsal) podSecurity(enforced func() (string, error)) {
 	default:
 		t.notes = append(t.notes, t.insecure...)
 	}
-	t.insecure = nil
 }
 
 func (t *rehearsal) see(credentials metav1.Condition) {

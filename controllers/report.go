@@ -78,7 +78,7 @@ func (r *Reconciler) project(o *observation, d renewal.Decision) {
 	if o.gateway != nil {
 		s.SecretRef = &v1alpha1.SecretKeyReference{Name: o.gateway.SecretName, Key: o.gateway.Key}
 	}
-	if o.Unreadable == nil && o.registration != nil {
+	if o.registration != nil {
 		s.Gateway = &v1alpha1.GatewayStatus{AgentID: o.registration.AgentID(), Name: bounded(o.registration.Name()), AnypointURL: bounded(o.registration.AnypointURL()),
 			OrganizationID: o.environment.OrganizationID, EnvironmentID: o.environment.ID}
 		s.Certificate = &v1alpha1.CertificateStatus{
@@ -141,13 +141,13 @@ func planned(d renewal.Decision, now time.Time) time.Time {
 
 // annotate adds to Renewed and RolledOut what a reader should know before the next renewal and rollout.
 func (o *observation) annotate(all []metav1.Condition) []metav1.Condition {
-	if o.secret != nil && o.Unreadable == nil {
+	if o.secret != nil {
 		if appliers := gateway.Appliers(o.secret, o.gateway.Key); len(appliers) > 0 {
 			meta.FindStatusCondition(all, v1alpha1.ConditionRenewed).Message += fmt.Sprintf("; field manager %s applies the registration in Secret %s server-side, which the API server will refuse as a conflict after a renewal: "+
 				"take the registration out of what is applied (with MuleSoft's chart: annotate the Secret with helm.sh/resource-policy=keep, then set registration.secretName to it)", strings.Join(appliers, ", "), o.gateway.SecretName)
 		}
 	}
-	if o.gateway == nil || !o.deploymentsRead {
+	if !o.deploymentsRead {
 		return all
 	}
 	rolledOut := meta.FindStatusCondition(all, v1alpha1.ConditionRolledOut)

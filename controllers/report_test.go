@@ -61,9 +61,9 @@ func TestDeploymentsThatWereNotLookedAtStayAsTheyWere(t *testing.T) {
 	g.Expect(record.Save(ctx, c, &gateway.Gateway{Namespace: "n", SecretName: secret.Name, Key: registration.DefaultKey})).To(Succeed())
 
 	r := &Reconciler{Client: c, Cache: c, APIReader: c, Recorder: events.NewFakeRecorder(1), Clock: clocktesting.NewFakeClock(time.Now())}
-	o, err := r.look(ctx, client.ObjectKeyFromObject(fr))
-	g.Expect(o).To(BeNil())
+	o, err := r.observe(ctx, fr.DeepCopy())
 	g.Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%v", err)
+	g.Expect(r.fail(ctx, o, err)).To(Equal(err))
 	g.Expect(c.Get(ctx, client.ObjectKeyFromObject(fr), fr)).To(Succeed())
 	g.Expect(meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonForbidden))
 	g.Expect(meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionRolledOut).Message).To(Equal("as it was"))
