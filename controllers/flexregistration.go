@@ -206,18 +206,6 @@ func (r *Reconciler) rest(ctx context.Context, o *observation, d renewal.Decisio
 func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.FlexRegistration, error) {
 	fr := &v1alpha1.FlexRegistration{}
 	err := r.Client.Get(ctx, key, fr)
-	if err == nil {
-		switch last := r.behind(fr); {
-		case last == nil:
-		case r.Clock.Since(last.at) < maxBehind:
-			fr = last.fr.DeepCopy()
-		default:
-			// It is for so long that the API server's versions may have gone back, as they do when etcd is restored.
-			r.written.CompareAndDelete(key, *last)
-			fr = &v1alpha1.FlexRegistration{} // What is read is added to what is there.
-			err = r.APIReader.Get(ctx, key, fr)
-		}
-	}
 	switch {
 	case apierrors.IsNotFound(err):
 		for _, known := range []*sync.Map{&r.written, &r.failures, &r.looked, &r.secrets} {
@@ -227,11 +215,25 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
-	case !fr.DeletionTimestamp.IsZero():
-		return nil, nil
-	default:
-		return fr, nil
 	}
+	if last := r.behind(fr); last != nil && r.Clock.Since(last.at) < maxBehind {
+		fr = last.fr.DeepCopy()
+	} else if last != nil {
+		// It is for so long that the API server's versions may have gone back, as they do when etcd is restored.
+		r.written.CompareAndDelete(key, *last)
+		var live v1alpha1.FlexRegistrationList // The operator may list them, and not get one.
+		if err := r.APIReader.List(ctx, &live, client.InNamespace(key.Namespace), client.MatchingFields{metav1.ObjectNameField: key.Name}); err != nil {
+			return nil, fmt.Errorf("getting FlexRegistration %s: %w", key, err)
+		}
+		if len(live.Items) == 0 {
+			return nil, nil
+		}
+		fr = &live.Items[0]
+	}
+	if !fr.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	return fr, nil
 }
 
 // behind is what this process has written of a FlexRegistration, where the one in the cache is older; if not, that is forgotten.
