@@ -94,7 +94,7 @@ var zero = metav1.Duration{}
 // timeout bounds what an observation or a step does in the cluster. A renewal has bounds of its own.
 const timeout = time.Minute
 
-// turnCheck is how often a FlexRegistration that waits for its turn with shared credentials looks whether it has come.
+// turnCheck is how often a FlexRegistration that waits for its turn looks whether it has come.
 // That asks nobody but this process.
 const turnCheck = 5 * time.Second
 

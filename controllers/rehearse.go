@@ -94,7 +94,9 @@ func (r *Reconciler) tryWrites(ctx context.Context, o *observation, t *rehearsal
 		for _, each := range r.Jobs.Rehearsal(o.flexRegistration, o.gateway, dry) {
 			t.try(ctx, each.Doing, each.Do)
 		}
-		t.podSecurity(func() (string, error) { return r.podSecurity(ctx, o.gateway.Namespace) })
+		if len(t.insecure) > 0 {
+			t.podSecurity(r.podSecurity(ctx, o.gateway.Namespace))
+		}
 	}
 	// What does not change could be written to what is immutable, and would concern no policy.
 	secret := o.secret.DeepCopy()
@@ -137,11 +139,8 @@ func (r *Reconciler) podSecurity(ctx context.Context, namespace string) (string,
 
 // podSecurity judges warnings of Pod Security: it is enforced on the Job's pod, at a level that may be another than that which
 // is warned of. The gateway's own pods, which may have been warned of too, are there already.
-func (t *rehearsal) podSecurity(enforced func() (string, error)) {
-	if len(t.insecure) == 0 {
-		return
-	}
-	switch level, err := enforced(); {
+func (t *rehearsal) podSecurity(level string, err error) {
+	switch {
 	case err != nil:
 		t.unknown = append(t.unknown, t.insecure...)
 	case level == "baseline" || level == "restricted":
