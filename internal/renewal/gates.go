@@ -1,6 +1,7 @@
 package renewal
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ func unresolved(o Observation, base Decision, now time.Time) *Decision {
 	}
 	d := wait(UnresolvedAttempts, "%d attempts to renew certificate %s ended without an answer from Anypoint, the last at %s (%s): "+
 		"find out whether they arrived there; the next try is at %s, or at once when the annotation gateway.flexops.dev/renew is set to a new value",
-		count, o.Certificate.SerialNumber, stamp(last), orElse(a.Message, "the operator stopped"), stamp(last.Add(day)))
+		count, o.Certificate.SerialNumber, stamp(last), cmp.Or(a.Message, "the operator stopped"), stamp(last.Add(day)))
 	d.At, d.NextAttempt = last.Add(day), last.Add(day)
 	return d
 }
@@ -121,12 +122,12 @@ func outsideWindow(o Observation, base Decision, now time.Time) *Decision {
 // afterRollout lets a wait for a renewal go behind what is wrong with the last rollout: it may take weeks, in which that must
 // not be hidden, nor left undone.
 func afterRollout(o Observation, d *Decision, now time.Time) *Decision {
-	rollout := rolloutGoingOn(o, now)
+	rollout := RolloutState(o, now)
 	if rollout == nil {
 		return d
 	}
-	if rollout.Step == StepWait && !d.At.IsZero() && (rollout.At.IsZero() || d.At.Before(rollout.At)) {
-		rollout.At = d.At
+	if rollout.Step == StepWait {
+		rollout.At = soonest(rollout.At, d.At)
 	}
 	return rollout
 }
@@ -178,9 +179,7 @@ func paused(o Observation, base Decision, now time.Time) *Decision {
 		return nil
 	}
 	limit := urgentFrom(o, base)
-	if limit.Before(until) {
-		until = limit
-	}
+	until = soonest(until, limit)
 	if o.UrgentWait {
 		limit = o.Certificate.NotAfter
 	}

@@ -124,6 +124,16 @@ type Certificate struct {
 	NotAfter     time.Time `json:"notAfter"`
 }
 
+// firstToExpire is the certificate that expires first; zero ones, which are none, don't count.
+func firstToExpire(certificates ...Certificate) (first Certificate) {
+	for _, c := range certificates {
+		if c.Fingerprint != "" && (first.Fingerprint == "" || c.NotAfter.Before(first.NotAfter)) {
+			first = c
+		}
+	}
+	return first
+}
+
 // Standing is how the registration in the gateway's Secret relates to the desired one.
 type Standing int
 
@@ -198,27 +208,15 @@ func (o Observation) Undisturbed() []string {
 
 // ServingUntil is when the first of the certificates expires that running pods may hold.
 func (o Observation) ServingUntil() time.Time {
-	until := o.Certificate.NotAfter
-	for _, held := range o.held() {
-		if held.Fingerprint != "" && held.NotAfter.Before(until) {
-			until = held.NotAfter
-		}
-	}
-	return until
-}
-
-// held are the certificates that pods may hold beside the one in the Secret.
-func (o Observation) held() []Certificate {
-	var held []Certificate
+	held := []Certificate{o.Certificate, o.Record.Revert.Held}
 	if o.Record.Rollout.Completed.IsZero() || !o.RolledOut() {
 		held = append(held, o.Record.Rollout.Held)
 	}
-	held = append(held, o.Record.Revert.Held)
 	switch {
 	case o.Record.unrolled():
 		held = append(held, o.Record.other())
 	case o.Standing != Same:
 		held = append(held, o.Record.Desired())
 	}
-	return held
+	return firstToExpire(held...).NotAfter
 }

@@ -138,9 +138,7 @@ func Plan(o Observation, now time.Time) Decision {
 			d.RenewalTime, d.Before, d.Due, d.Urgent, d.Start = base.RenewalTime, base.Before, base.Due, base.Urgent, base.Start
 			if d.Step == StepWait {
 				d.Next = next(o, *d, now)
-				if d.At = now.Add(day); !d.Next.IsZero() && d.Next.Before(d.At) {
-					d.At = d.Next
-				}
+				d.At = soonest(now.Add(day), d.Next)
 			}
 			return *d
 		}
@@ -152,11 +150,19 @@ func Plan(o Observation, now time.Time) Decision {
 // again all the same, so that a missed event or a stopped timer can't last.
 func next(o Observation, d Decision, now time.Time) (next time.Time) {
 	for _, at := range []time.Time{d.At, d.RenewalTime, o.ServingUntil(), o.Certificate.NotBefore} {
-		if at.After(now) && (next.IsZero() || at.Before(next)) {
-			next = at
+		if at.After(now) {
+			next = soonest(next, at)
 		}
 	}
 	return next
+}
+
+// soonest is the first of two moments, of which a zero one never comes.
+func soonest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // waiting says whether a wait until a moment still goes on. None of ours is longer than a day: one that seems to be
@@ -327,11 +333,4 @@ func scheduled(o Observation, base Decision, _ time.Time) *Decision {
 	}
 	d.At = base.RenewalTime
 	return d
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

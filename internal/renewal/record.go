@@ -51,14 +51,7 @@ type Revert struct {
 
 // Noted records that an older registration was put back, at a time by the API server's clock.
 func (r Record) Noted(held Certificate, written time.Time) Record {
-	v := r.Revert
-	if v.Since.IsZero() || written.Before(v.Since) {
-		v.Since = written
-	}
-	if v.Held.Fingerprint == "" || held.NotAfter.Before(v.Held.NotAfter) {
-		v.Held = held
-	}
-	r.Revert = v
+	r.Revert.Since, r.Revert.Held = soonest(r.Revert.Since, written), firstToExpire(r.Revert.Held, held)
 	return r
 }
 
@@ -66,17 +59,15 @@ func (r Record) Noted(held Certificate, written time.Time) Record {
 // time by the API server's clock. Trying the same again counts once.
 func (r Record) Reverting(held Certificate, written, now time.Time, request string) Record {
 	r = r.Noted(held, written)
-	v := r.Revert
+	v := &r.Revert
 	v.Request = request
 	if written.Equal(v.Written) {
-		r.Revert = v
 		return r
 	}
 	if !waiting(v.Last.Add(day), now) {
 		v.Count = 0
 	}
 	v.Count, v.Written, v.Last = v.Count+1, written, now
-	r.Revert = v
 	return r
 }
 
@@ -263,9 +254,8 @@ func (r Record) Seen(c Certificate, handled string) Record {
 
 // Adopted records a registration that somebody else has made. What it replaces stays as the previous one.
 func (r Record) Adopted(c Certificate) Record {
-	if r.unrolled() && (r.Rollout.Held.Fingerprint == "" || r.Previous.NotAfter.Before(r.Rollout.Held.NotAfter)) {
-		// Pods can't have the one that is replaced, so what they may hold would be forgotten.
-		r.Rollout.Held = r.Previous
+	if r.unrolled() { // Pods can't have the one that is replaced, so what they may hold would be forgotten.
+		r.Rollout.Held = firstToExpire(r.Rollout.Held, r.Previous)
 	}
 	r.Previous, r.Newest, r.Pin = r.Newest, c, ""
 	r.Intent, r.Attempts = nil, Attempts{}
@@ -319,14 +309,11 @@ func (r Record) Failed(f Failure, c Certificate, now time.Time) Record {
 // be rolled. changed is when the Secret was written, done that every Deployment was rolled out to the one before;
 // undisturbed are the Deployments that need nothing of the new rollout.
 func (r Record) Published(changed, now time.Time, done bool, undisturbed ...string) Record {
-	held := r.other()
-	if back := r.Revert.Held; back.Fingerprint != "" && (held.Fingerprint == "" || back.NotAfter.Before(held.NotAfter)) {
-		held = back
+	held := firstToExpire(r.other(), r.Revert.Held)
+	if !done {
+		held = firstToExpire(held, r.Rollout.Held)
 	}
 	r = r.Restored()
-	if before := r.Rollout.Held; !done && before.Fingerprint != "" && (held.Fingerprint == "" || before.NotAfter.Before(held.NotAfter)) {
-		held = before
-	}
 	r.Rollout = Rollout{Sequence: r.Rollout.Sequence + 1, Fingerprint: r.Desired().Fingerprint, Started: now, Published: changed, Held: held}
 	for _, uid := range undisturbed {
 		r.Rollout = r.Rollout.with(Rolled{UID: uid, Done: true})

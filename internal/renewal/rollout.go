@@ -249,17 +249,9 @@ func restartRequired(o Observation, _ Decision, now time.Time) *Decision {
 		pods, stamp(o.Record.Rollout.Held.NotAfter), why, strings.Join(names, " "), notBegun(o, now))
 }
 
-// RolloutState says how the rollout to the registration in the gateway's Secret stands; nil where it is complete.
-func RolloutState(o Observation, now time.Time) *Finding {
-	d := rolloutGoingOn(o, now)
-	if d == nil {
-		return nil
-	}
-	return &Finding{State: d.State, Message: d.Message}
-}
-
-// rolloutGoingOn is what would be decided of the rollout if no renewal were due; nil where it is complete.
-func rolloutGoingOn(o Observation, now time.Time) *Decision {
+// RolloutState is what would be decided of the rollout to the desired registration if no renewal were due; nil where it is
+// complete.
+func RolloutState(o Observation, now time.Time) *Decision {
 	for _, rule := range []func(Observation, Decision, time.Time) *Decision{unrolled, rolling, rolloutFailed, restartRequired} {
 		if d := rule(o, Decision{}, now); d != nil {
 			return d

@@ -36,10 +36,7 @@ func Schedule(c Certificate, before time.Duration, jitter float64, renewed Renew
 	earlier := time.Duration(jitter * float64(min(effective/20, maxJitter))).Truncate(time.Second)
 	at = c.NotAfter.Add(-effective - earlier)
 	if earliest := renewed.Time.Add(minInterval); ours && at.Before(earliest) {
-		at = earliest
-		if at.After(c.NotAfter) {
-			at = c.NotAfter
-		}
+		at = soonest(earliest, c.NotAfter)
 	}
 	return at, effective
 }
@@ -65,10 +62,7 @@ func start(o Observation, base Decision, now time.Time) time.Time {
 	if urgent.Before(from) {
 		urgent = from
 	}
-	if next.IsZero() || urgent.Before(next) {
-		return urgent
-	}
-	return next
+	return soonest(next, urgent)
 }
 
 // urgentFrom is when windows are not waited for any longer: never before half of the time that is left after the renewal

@@ -75,9 +75,7 @@ func (w Windows) opening(t time.Time, rollout time.Duration) time.Time {
 	}
 	var first time.Time
 	for _, window := range w.Windows {
-		if at := window.next(t, rollout); !at.IsZero() && (first.IsZero() || at.Before(first)) {
-			first = at
-		}
+		first = soonest(first, window.next(t, rollout))
 	}
 	return first
 }
