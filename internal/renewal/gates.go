@@ -37,10 +37,8 @@ func interrupted(o Observation, base Decision, now time.Time) *Decision {
 		return nil
 	}
 	if until := intent.Until; waiting(until, now) {
-		d := wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
-			intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(until))
-		d.At, d.NextAttempt = until, until
-		return d
+		return wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
+			intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(until)).nextAttempt(until)
 	}
 	return nil
 }
@@ -54,9 +52,7 @@ func refused(o Observation, base Decision, now time.Time) *Decision {
 	if !base.Due || r == nil || !waiting(r.Until, now) || asksAnew(o, a) {
 		return nil
 	}
-	d := wait(r.State, "%s; they are tried again when the credentials Secret changes, or at %s", r.Message, stamp(r.Until))
-	d.At, d.NextAttempt = r.Until, r.Until
-	return d
+	return wait(r.State, "%s; they are tried again when the credentials Secret changes, or at %s", r.Message, stamp(r.Until)).nextAttempt(r.Until)
 }
 
 // asksAnew says that a person asked for a renewal after the last attempt: that ends every wait but an open intent.
@@ -70,14 +66,13 @@ func unresolved(o Observation, base Decision, now time.Time) *Decision {
 	if i := openIntent(o); i != nil {
 		count, last = count+1, i.Since
 	}
-	if !base.Due || count < MaxUnresolved || asksAnew(o, a) || !waiting(last.Add(day), now) {
+	again := last.Add(day)
+	if !base.Due || count < MaxUnresolved || asksAnew(o, a) || !waiting(again, now) {
 		return nil
 	}
-	d := wait(UnresolvedAttempts, "%d attempts to renew certificate %s ended without an answer from Anypoint, the last at %s (%s): "+
+	return wait(UnresolvedAttempts, "%d attempts to renew certificate %s ended without an answer from Anypoint, the last at %s (%s): "+
 		"find out whether they arrived there; the next try is at %s, or at once when the annotation gateway.flexops.dev/renew is set to a new value",
-		count, o.Certificate.SerialNumber, stamp(last), cmp.Or(a.Message, "the operator stopped"), stamp(last.Add(day)))
-	d.At, d.NextAttempt = last.Add(day), last.Add(day)
-	return d
+		count, o.Certificate.SerialNumber, stamp(last), cmp.Or(a.Message, "the operator stopped"), stamp(again)).nextAttempt(again)
 }
 
 func backoff(o Observation, base Decision, now time.Time) *Decision {
@@ -149,11 +144,10 @@ func untilWindow(o Observation, base Decision, a Attempts) *Decision {
 	if base.Start.IsZero() {
 		return wait(state, "%s: nothing starts before that is corrected, since spec.renewal.urgentPolicy is Wait", why)
 	}
-	d := wait(state, "%s: it starts at %s", why, stamp(base.Start))
+	d := wait(state, "%s: it starts at %s", why, stamp(base.Start)).nextAttempt(base.Start)
 	if !o.UrgentWait && base.Start.Equal(urgentFrom(o, base)) {
 		d.Message += ", when it is urgent, since no window opens before"
 	}
-	d.At, d.NextAttempt = base.Start, base.Start
 	return d
 }
 
@@ -163,10 +157,9 @@ func noWindow(o Observation, base Decision) bool {
 }
 
 func noWindowInTime(o Observation, base Decision) *Decision {
-	d := wait(NoWindowInTime, "no window opens before the certificate expires at %s, and spec.renewal.urgentPolicy is Wait: open one, or let it proceed", stamp(o.Certificate.NotAfter))
+	d := wait(NoWindowInTime, "no window opens before the certificate expires at %s, and spec.renewal.urgentPolicy is Wait: open one, or let it proceed", stamp(o.Certificate.NotAfter)).nextAttempt(base.Start)
 	if !base.Start.IsZero() {
 		d.Message += "; the next opens at " + stamp(base.Start)
-		d.At, d.NextAttempt = base.Start, base.Start
 	}
 	return d
 }
@@ -187,8 +180,7 @@ func paused(o Observation, base Decision, now time.Time) *Decision {
 		return nil // This window is the last one.
 	}
 	d := wait(FleetPaused, "a renewal is due and waits until %s, since the last %d rollouts of gateways have failed, one after another%s: mend them, or suspend those that are known to fail, "+
-		"or ask for this renewal by setting the annotation gateway.flexops.dev/renew to a new value", stamp(until), f.Failed, here(f))
-	d.At, d.NextAttempt = until, until
+		"or ask for this renewal by setting the annotation gateway.flexops.dev/renew to a new value", stamp(until), f.Failed, here(f)).nextAttempt(until)
 	return afterRollout(o, d, now)
 }
 

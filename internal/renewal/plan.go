@@ -179,6 +179,24 @@ func do(step Step, state State, format string, args ...any) *Decision {
 	return &Decision{Step: step, State: state, Message: fmt.Sprintf(format, args...)}
 }
 
+// of names the Deployment that a decision is about.
+func (d *Decision) of(deployment Deployment) *Decision {
+	d.Deployment = deployment.Name
+	return d
+}
+
+// until has a wait end at a moment, where that is yet to come.
+func (d *Decision) until(at time.Time) *Decision {
+	d.At = at
+	return d
+}
+
+// nextAttempt has a wait end when a renewal is tried.
+func (d *Decision) nextAttempt(at time.Time) *Decision {
+	d.At, d.NextAttempt = at, at
+	return d
+}
+
 // found waits because of a finding; nil where there is none.
 func found(f *Finding) *Decision {
 	if f == nil {
@@ -229,7 +247,7 @@ func adopted(o Observation, _ Decision, _ time.Time) *Decision {
 	}
 }
 
-func unpublished(o Observation, base Decision, now time.Time) *Decision {
+func unpublished(o Observation, base Decision, _ time.Time) *Decision {
 	if !o.Unpublished() {
 		return nil
 	}
@@ -241,7 +259,7 @@ func unpublished(o Observation, base Decision, now time.Time) *Decision {
 	case o.Follow:
 		return wait(Following, "certificate %s is renewed and recorded, but not in the gateway's Secret, which nobody but others writes while spec.renewal.policy is Follow: set another policy until it is published", o.Record.Desired().SerialNumber)
 	case o.External:
-		return awaited(o, base, now)
+		return awaited(o, base)
 	case o.Unwritable != nil:
 		return found(o.Unwritable)
 	default:
@@ -268,7 +286,7 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 		return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s), which is older than %s (expires %s), which was there before; it is not restored, since spec.renewal.policy is Follow: have it put back by whoever writes the Secret",
 			o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter))
 	case o.External:
-		return awaited(o, base, now)
+		return awaited(o, base)
 	case o.Unwritable != nil:
 		return found(o.Unwritable)
 	}
@@ -283,12 +301,10 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if d := noted(o); d != nil {
 		return d
 	}
-	d := wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s, or at once, and renewed, when the annotation gateway.flexops.dev/renew is set to a new value: "+
+	return wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s, or at once, and renewed, when the annotation gateway.flexops.dev/renew is set to a new value: "+
 		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
 		"or set spec.suspend to go on with the old one",
-		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), v.Count+1, o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter), stamp(again))
-	d.At = again
-	return d
+		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), v.Count+1, o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter), stamp(again)).until(again)
 }
 
 // restoredMargin is how long after the Secret was written pods may still come up with what it held before.
@@ -310,9 +326,7 @@ func restored(o Observation, _ Decision, now time.Time) *Decision {
 		back = o.SecretChanged // Somebody else has put it back.
 	}
 	if until := back.Add(restoredMargin); waiting(until, now) {
-		d := wait(Restoring, "certificate %s was restored; at %s it is known whether pods came up with what had been put back", o.Certificate.SerialNumber, stamp(until))
-		d.At = until
-		return d
+		return wait(Restoring, "certificate %s was restored; at %s it is known whether pods came up with what had been put back", o.Certificate.SerialNumber, stamp(until)).until(until)
 	}
 	return do(StepRestored, Restoring, "no pod runs with what had been put back")
 }
@@ -331,6 +345,5 @@ func scheduled(o Observation, base Decision, _ time.Time) *Decision {
 	if base.Start.After(base.RenewalTime) {
 		d.Message += ", in the first window after " + stamp(base.RenewalTime)
 	}
-	d.At = base.RenewalTime
 	return d
 }

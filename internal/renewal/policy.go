@@ -26,8 +26,7 @@ func follows(o Observation, base Decision, now time.Time) *Decision {
 	if !o.Follow || !base.Due {
 		return nil
 	}
-	d := wait(Following, "certificate %s expires at %s, and spec.renewal.policy is Follow: whoever renews this registration is to put the renewed one into the gateway's Secret", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
-	d.At = urgentFrom(o, base)
+	d := wait(Following, "certificate %s expires at %s, and spec.renewal.policy is Follow: whoever renews this registration is to put the renewed one into the gateway's Secret", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter)).until(urgentFrom(o, base))
 	return afterRollout(o, d, now)
 }
 
@@ -38,11 +37,10 @@ func unapproved(o Observation, base Decision, now time.Time) *Decision {
 		return nil
 	}
 	d := wait(AwaitingApproval, "the renewal of certificate %s, which expires at %s, awaits approval: set spec.renewal.approve, or the annotation gateway.flexops.dev/approve, to %s. "+
-		"Then Anypoint is asked for a new certificate, which is written to the gateway's Secret%s", serial, stamp(o.Certificate.NotAfter), serial, restarts(o))
+		"Then Anypoint is asked for a new certificate, which is written to the gateway's Secret%s", serial, stamp(o.Certificate.NotAfter), serial, restarts(o)).until(urgentFrom(o, base))
 	if len(o.Approved) > 0 {
 		d.Message += "; what was approved is another certificate: " + strings.Join(o.Approved, ", ")
 	}
-	d.At = urgentFrom(o, base)
 	return afterRollout(o, d, now)
 }
 
@@ -79,20 +77,16 @@ func publishes(o Observation) *Decision {
 
 // awaited publishes what is desired for somebody else to carry to the source of the gateway's Secret, and waits until it
 // arrives there.
-func awaited(o Observation, base Decision, now time.Time) *Decision {
+func awaited(o Observation, base Decision) *Decision {
 	desired := o.Record.Desired()
-	switch published := o.Publication == desired.Fingerprint; {
-	case !published && o.Unwritable != nil:
-		return found(o.Unwritable)
-	case !published:
+	if o.Publication != desired.Fingerprint {
+		if o.Unwritable != nil {
+			return found(o.Unwritable)
+		}
 		return publishes(o)
 	}
-	d := wait(AwaitingSync, "certificate %s (expires %s) is published to the Secret of spec.publish.secretRef, and the gateway's Secret still holds %s (expires %s): carry it to the source that the gateway's Secret is made from; it is rolled as soon as it arrives",
-		desired.SerialNumber, stamp(desired.NotAfter), o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
-	if urgent := urgentFrom(o, base); now.Before(urgent) {
-		d.At = urgent
-	}
-	return d
+	return wait(AwaitingSync, "certificate %s (expires %s) is published to the Secret of spec.publish.secretRef, and the gateway's Secret still holds %s (expires %s): carry it to the source that the gateway's Secret is made from; it is rolled as soon as it arrives",
+		desired.SerialNumber, stamp(desired.NotAfter), o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter)).until(urgentFrom(o, base))
 }
 
 // noted records since when pods may come up with what the gateway's Secret holds, where that was not recorded.

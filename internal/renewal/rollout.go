@@ -30,19 +30,19 @@ func rolling(o Observation, base Decision, now time.Time) *Decision {
 		case byHand(o, d, now):
 			continue
 		case problem != "" && rollout.Problem == "":
-			decision := of(d, do(StepFail, RolloutFailed, "noting what is wrong with the rollout of Deployment %s", d.Name))
+			decision := do(StepFail, RolloutFailed, "noting what is wrong with the rollout of Deployment %s", d.Name).of(d)
 			decision.Problem = problem
 			return decision
 		case finished(o, d, now):
-			return of(d, do(StepComplete, RollingOut, "every pod of Deployment %s runs with certificate %s", d.Name, desired))
+			return do(StepComplete, RollingOut, "every pod of Deployment %s runs with certificate %s", d.Name, desired).of(d)
 		case !rolled && o.RollRefused:
 			return nil
 		case !rolled && !o.RolloutNever:
-			return of(d, do(StepRoll, RollingOut, "rolling Deployment %s to certificate %s", d.Name, desired))
+			return do(StepRoll, RollingOut, "rolling Deployment %s to certificate %s", d.Name, desired).of(d)
 		case renews(o, base):
 			return nil
 		case retries(o, d, now):
-			return of(d, do(StepRetry, RollingOut, "trying the rollout of Deployment %s to certificate %s anew", d.Name, desired))
+			return do(StepRetry, RollingOut, "trying the rollout of Deployment %s to certificate %s anew", d.Name, desired).of(d)
 		case rollout.Problem != "" || d.Paused:
 			return nil
 		}
@@ -69,11 +69,6 @@ func underway(o Observation, d Deployment, begun, now time.Time) *Decision {
 	case o.RolloutTimeout > 0:
 		decision.At = begun.Add(o.RolloutTimeout)
 	}
-	return decision
-}
-
-func of(d Deployment, decision *Decision) *Decision {
-	decision.Deployment = d.Name
 	return decision
 }
 
