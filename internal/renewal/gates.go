@@ -121,7 +121,7 @@ func afterRollout(o Observation, d *Decision, now time.Time) *Decision {
 	if rollout == nil {
 		return d
 	}
-	if rollout.Step == StepWait {
+	if rollout.Step == StepWait && d.At.After(now) {
 		rollout.At = soonest(rollout.At, d.At)
 	}
 	return rollout

@@ -346,6 +346,8 @@ func TestPlan(t *testing.T) {
 		"Follow, one arrives":           {o: seen(older).with(follow, standing(Newer, newest)), step: StepAdopt, state: RollingOut},
 		"Follow, rolls":                 {o: published(older, newest, deployment("a", newest, 0, true)).with(follow), step: StepRoll, state: RollingOut, deployment: "a"},
 		"Follow, rollout failed, due":   {o: rolling.with(follow, due, deploymentFailed, problem(0)), step: StepWait, state: RolloutFailed},
+		"Follow, failed, due, retried":  {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(time.Minute), due, follow), step: StepWait, state: RolloutFailed, at: noon.Add(9 * time.Minute)},
+		"Manual, failed, due, retried":  {o: rolledAt(noon.Add(-20*time.Minute)).with(incomplete, problem(time.Minute), due, manual()), step: StepWait, state: RolloutFailed, at: noon.Add(9 * time.Minute)},
 		"Follow, reverted":              {o: published(older, newest).with(follow, standing(Older, older)), step: StepNote, state: Reverted},
 		"Follow, reverted, noted":       {o: published(older, newest).with(follow, standing(Older, older), record(func(r Record) Record { return r.Noted(older, noon) })), step: StepWait, state: Reverted, message: "it is not restored, since spec.renewal.policy is Follow"},
 		"Follow, unpublished":           {o: replaced(older, newest).with(follow), step: StepWait, state: Following, message: "set another policy until it is published"},
