@@ -33,14 +33,11 @@ func openIntent(o Observation) *Intent {
 
 func interrupted(o Observation, base Decision, now time.Time) *Decision {
 	intent := openIntent(o)
-	if intent == nil || !base.Due {
+	if intent == nil || !base.Due || !waiting(intent.Until, now) {
 		return nil
 	}
-	if until := intent.Until; waiting(until, now) {
-		return wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
-			intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(until)).nextAttempt(until)
-	}
-	return nil
+	return wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
+		intent.Attempt, o.Certificate.SerialNumber, stamp(intent.Since), intent.By, stamp(intent.Until)).nextAttempt(intent.Until)
 }
 
 func blocked(o Observation, _ Decision, _ time.Time) *Decision { return found(o.Blocked) }

@@ -276,12 +276,10 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if o.Standing != Older {
 		return nil
 	}
-	if o.External || o.Follow {
-		if d := noted(o); d != nil {
-			return d
-		}
-	}
+	note := noted(o)
 	switch {
+	case note != nil && (o.External || o.Follow):
+		return note
 	case o.Follow:
 		return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s), which is older than %s (expires %s), which was there before; it is not restored, since spec.renewal.policy is Follow: have it put back by whoever writes the Secret",
 			o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter))
@@ -298,8 +296,8 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(again, now) || o.Requested() && o.RenewRequest != v.Request {
 		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", o.Record.Newest.SerialNumber, o.Certificate.SerialNumber)
 	}
-	if d := noted(o); d != nil {
-		return d
+	if note != nil {
+		return note
 	}
 	return wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s, or at once, and renewed, when the annotation gateway.flexops.dev/renew is set to a new value: "+
 		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
@@ -332,7 +330,7 @@ func restored(o Observation, _ Decision, now time.Time) *Decision {
 }
 
 func scheduled(o Observation, base Decision, _ time.Time) *Decision {
-	if _, known := pin(o); known && pins(o) {
+	if pins(o) {
 		return wait(Pinned, "the gateway stays with certificate %s, which spec.pin names and which expires at %s: it is not renewed before spec.pin is removed", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
 	}
 	if o.WindowInvalid != nil {
