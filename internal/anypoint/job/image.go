@@ -27,8 +27,7 @@ func (r *Runner) Image(fr *v1alpha1.FlexRegistration, g *gateway.Gateway) (strin
 			"set spec.flexctl.image to one that the operator's --flexctl-images allow", g.SecretName)
 	case asked == "" || asked == own:
 		return own, nil
-	}
-	if r.allowed(asked, own) {
+	case r.allowed(asked, own):
 		return asked, nil
 	}
 	return "", renewal.NewFinding(v1alpha1.ReasonFlexctlImageNotAllowed, "spec.flexctl.image is neither of the repository of the gateway's own image, nor allowed by the operator's --flexctl-images: "+

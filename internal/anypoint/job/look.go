@@ -63,6 +63,7 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 		return nil, a.flexctlFailed(status.State.Terminated, credentials)
 	}
 	started := hasStarted(pod)
+	runs := started || pod == nil && job.Status.Failed > 0
 	switch {
 	case failed != nil && pod != nil && !started:
 		return nil, a.notStarted(podFailure(pod))
@@ -70,9 +71,9 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 		return nil, a.failed(strings.TrimSpace(failed.Message + " " + podFailure(pod)))
 	case ended:
 		return nil, a.failed("it reports success, but nothing was handed over")
-	case (started || pod == nil && job.Status.Failed > 0) && now.Before(a.intent.Until):
+	case runs && now.Before(a.intent.Until):
 		return nil, a.pending("", false, a.intent.Until.Sub(now))
-	case started || pod == nil && job.Status.Failed > 0:
+	case runs:
 		return nil, a.failed("it has not ended in time " + podFailure(pod))
 	}
 	why, err := a.waitsFor(ctx, job, pod, now)
