@@ -49,45 +49,34 @@ const (
 // unprivilegedUser is nobody, which the vendor's chart runs the gateway as.
 const unprivilegedUser = 65534
 
-// sidecarsOff keeps service meshes out of the pods: a proxy beside the main container keeps a Job from ending, and one
-// that is not up yet keeps init containers from the network. Istio and Kuma read labels, Linkerd an annotation.
+// undisturbed keeps service meshes out of the pods: a proxy beside the main container keeps a Job from ending, and one that is
+// not up yet keeps init containers from the network. Istio and Kuma read labels, Linkerd an annotation. It also keeps
+// autoscalers from removing the node meanwhile: what was renewed would be lost.
 var (
-	sidecarsOffLabels      = map[string]string{"sidecar.istio.io/inject": "false", "kuma.io/sidecar-injection": "disabled"}
-	sidecarsOffAnnotations = map[string]string{
+	undisturbedLabels      = map[string]string{"sidecar.istio.io/inject": "false", "kuma.io/sidecar-injection": "disabled"}
+	undisturbedAnnotations = map[string]string{
 		"sidecar.istio.io/inject": "false", "linkerd.io/inject": "disabled", "kuma.io/sidecar-injection": "disabled", "consul.hashicorp.com/connect-inject": "false",
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true",
 	}
 )
 
-// undisturbed keeps autoscalers from removing the node meanwhile: what was renewed would be lost.
-var undisturbed = map[string]string{"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
-
 // job makes the Job. Its name comes from the claim, and there are no retries in it: whether an attempt may be repeated
 // is decided by the plan.
-func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, handoff *corev1.Secret) (*batchv1.Job, error) {
-	target := corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, handoff *corev1.Secret) *batchv1.Job {
+	target, _ := json.Marshal(corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Namespace: handoff.Namespace, Name: handoff.Name, UID: handoff.UID, Labels: handoff.Labels, OwnerReferences: handoff.OwnerReferences,
-	}, Type: handoff.Type}
-	encoded, err := json.Marshal(target)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the handoff: %w", err)
+	}, Type: handoff.Type})
+	meta, labels := a.meta(a.intent.Job), map[string]string{}
+	for _, some := range []map[string]string{a.Labels, undisturbedLabels, meta.Labels, {LabelComponent: ComponentRenewal}} {
+		maps.Copy(labels, some)
 	}
-	labels := maps.Clone(a.Labels)
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	maps.Copy(labels, sidecarsOffLabels)
-	meta := a.meta(a.intent.Job)
-	maps.Copy(labels, meta.Labels)
-	labels[LabelComponent] = ComponentRenewal
-	annotations := maps.Clone(sidecarsOffAnnotations)
-	maps.Copy(annotations, undisturbed)
-	gateways := template(a.gateway)
 	meta.Labels = labels
+	gateways := template(a.gateway)
 	return &batchv1.Job{ObjectMeta: meta, Spec: batchv1.JobSpec{
 		BackoffLimit:          ptr.To[int32](0),
 		ActiveDeadlineSeconds: ptr.To(int64(lifetime.Seconds())),
 		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: annotations},
+			ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: maps.Clone(undisturbedAnnotations)},
 			Spec: corev1.PodSpec{
 				RestartPolicy:                 corev1.RestartPolicyNever,
 				ServiceAccountName:            HandoffName(a.fr.Name),
@@ -110,19 +99,19 @@ func (a *attempt) job(image string, pullSecrets []corev1.LocalObjectReference, h
 					apiAccess(),
 				},
 				InitContainers: []corev1.Container{
-					restricted(containerPrepare, a.OperatorImage, []string{"/manager", CommandPrepare, "--secret=" + string(encoded), "--access=" + accessPath,
+					restricted(containerPrepare, a.OperatorImage, []string{"/manager", CommandPrepare, "--secret=" + string(target), "--access=" + accessPath,
 						"--install=/flexctl-runner", "--to=" + runnerPath + "/flexctl-runner"},
 						mount("runner", runnerPath, false), mount("access", accessPath, true)),
 					a.flexctlContainer(image),
 				},
 				Containers: []corev1.Container{
 					restricted(containerHandoff, a.OperatorImage,
-						[]string{"/manager", CommandHandoff, "--secret=" + string(encoded), "--result=" + resultPath, "--access=" + accessPath},
+						[]string{"/manager", CommandHandoff, "--secret=" + string(target), "--result=" + resultPath, "--access=" + accessPath},
 						mount("result", resultPath, true), mount("access", accessPath, true)),
 				},
 			},
 		},
-	}}, nil
+	}}
 }
 
 func (a *attempt) flexctlContainer(image string) corev1.Container {

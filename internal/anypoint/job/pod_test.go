@@ -26,10 +26,9 @@ func TestJobOfAnyGateway(t *testing.T) {
 		of.Deployments[0].Spec.Template.Annotations = map[string]string{"sidecar.istio.io/inject": "true"}
 		config := Config{OperatorImage: "operator:1", Hosts: []string{"a.example.com", "b.example.com:8443"}, Labels: map[string]string{"egress": "anypoint"}, AssignedUser: random.IntN(4) == 0}
 		a := attemptOf(&Runner{Config: config}, of)
-		j, err := a.job("flex-gateway:1", nil, handoff("must not be seen"))
+		j := a.job("flex-gateway:1", nil, handoff("must not be seen"))
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(err).NotTo(HaveOccurred())
 			expectBounded(g, j)
 			expectRestricted(g, &j.Spec.Template.Spec)
 			expectNoToken(g, &j.Spec.Template.Spec)
@@ -188,8 +187,7 @@ func TestJobRunsWhereTheGatewayDoes(t *testing.T) {
 		},
 		Containers: []corev1.Container{{Name: "app", Image: "flex-gateway:1", LivenessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(1)}}}}},
 	}
-	j, err := attemptOf(&Runner{}, gatewayOf(template)).job("flex-gateway:1", nil, handoff(""))
-	g.Expect(err).NotTo(HaveOccurred())
+	j := attemptOf(&Runner{}, gatewayOf(template)).job("flex-gateway:1", nil, handoff(""))
 	pod := j.Spec.Template.Spec
 	g.Expect(pod.NodeSelector).To(Equal(template.NodeSelector))
 	g.Expect(pod.Tolerations).To(Equal(template.Tolerations))
@@ -231,8 +229,7 @@ func TestJobsCommandLines(t *testing.T) {
 	a := attemptOf(&Runner{Config: Config{OperatorImage: "operator:1", Hosts: []string{"a.example.com", "b.example.com:8443"}}}, gatewayOf(corev1.PodSpec{}))
 	target := handoff("content of the Secret")
 	target.UID, target.ResourceVersion = "the-handoff", "4711"
-	j, err := a.job("flex-gateway:1", nil, target)
-	g.Expect(err).NotTo(HaveOccurred())
+	j := a.job("flex-gateway:1", nil, target)
 	flexctl := j.Spec.Template.Spec.InitContainers[1]
 	g.Expect(flexctl.Image).To(Equal("flex-gateway:1"))
 	g.Expect(flexctl.Args).To(BeEmpty())

@@ -9,7 +9,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -72,10 +71,8 @@ func (r *Runner) Rehearsal(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, dr
 		Try{"creating Secret " + a.intent.Job, func(ctx context.Context) error {
 			return dry.Create(ctx, &corev1.Secret{ObjectMeta: a.meta(a.intent.Job), Type: AttemptType, Immutable: ptr.To(true)}, gateway.FieldOwner)
 		}},
-		Try{"creating Job " + a.intent.Job, func(ctx context.Context) (err error) {
-			if job, err = a.job(image, pullSecrets, handoff); err != nil {
-				return err
-			}
+		Try{"creating Job " + a.intent.Job, func(ctx context.Context) error {
+			job = a.job(image, pullSecrets, handoff)
 			return dry.Create(ctx, job.DeepCopy(), gateway.FieldOwner)
 		}},
 		Try{"creating the Job's pod", func(ctx context.Context) error {
@@ -92,9 +89,7 @@ func (r *Runner) Rehearsal(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, dr
 func (a *attempt) pullSecretsExist(ctx context.Context, references []corev1.LocalObjectReference) error {
 	var errs []error
 	for _, reference := range references {
-		secret := &metav1.PartialObjectMetadata{}
-		secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-		if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: reference.Name}, secret); apierrors.IsNotFound(err) {
+		if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: reference.Name}, secretMetadata()); apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("pull secret %s does not exist: create it, or remove it from the gateway's pods, their ServiceAccount, or --job-pull-secrets", reference.Name))
 		} else if err != nil {
 			return fmt.Errorf("looking for pull secret %s: %w", reference.Name, err)

@@ -100,55 +100,60 @@ func (a *attempt) Renew(ctx context.Context, old *registration.Registration, cre
 	return a.look(ctx, credentials)
 }
 
-// begin makes the Job, with what its pod needs before it. Until the Job is there nothing can have been asked of the
-// platform.
+// begin makes the Job. Until it is there nothing can have been asked of the platform.
 func (a *attempt) begin(ctx context.Context, old *registration.Registration, credentials anypoint.Credentials) (*registration.Registration, error) {
-	notStarted := func(err error) error {
-		return &anypoint.Error{Class: anypoint.JobNotStarted, Detail: fmt.Sprintf("preparing Job %s: %v", a.intent.Job, err)}
-	}
 	if err := old.CheckHost(a.Hosts); err != nil {
 		return nil, &anypoint.Error{Class: anypoint.HostNotAllowed, Detail: err.Error()}
 	}
+	switch late, err := a.create(ctx, old, credentials); {
+	case err != nil:
+		return nil, &anypoint.Error{Class: anypoint.JobNotStarted, Detail: fmt.Sprintf("preparing Job %s: %v", a.intent.Job, err)}
+	case late != nil:
+		return late, nil
+	}
+	return nil, a.pending("", false, eventsAfter)
+}
+
+// create makes the Job, with what its pod needs before it. Where an earlier attempt has handed its result over, that is
+// returned instead.
+func (a *attempt) create(ctx context.Context, old *registration.Registration, credentials anypoint.Credentials) (late *registration.Registration, err error) {
 	image, finding := a.Image(a.fr, a.gateway)
 	if finding != nil {
-		return nil, notStarted(errors.New(finding.Message))
+		return nil, errors.New(finding.Message)
 	}
-	if err := a.removeEarlier(ctx); err != nil {
-		return nil, notStarted(err)
+	// The last of the earlier ones was kept for its logs.
+	earlier, err := a.owned(ctx, a.fr, &batchv1.JobList{})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Remove(ctx, earlier); err != nil {
+		return nil, err
 	}
 	pullSecrets, err := a.pullSecrets(ctx)
 	if err != nil {
-		return nil, notStarted(err)
+		return nil, err
 	}
 	handoff, late, err := a.createHandoff(ctx, old)
 	if late != nil || err != nil {
-		if err != nil {
-			err = notStarted(err)
-		}
 		return late, err
 	}
 	if a.ManageRBAC {
 		if err := a.applyRBAC(ctx); err != nil {
-			return nil, notStarted(err)
+			return nil, err
 		}
 	}
 	secret := a.attemptSecret(anypoint.Attempt{Registration: old, Credentials: credentials, Network: a.Network})
 	if err := a.Client.Create(ctx, secret, gateway.FieldOwner); err != nil {
-		return nil, notStarted(fmt.Errorf("creating Secret %s/%s: %w", secret.Namespace, secret.Name, err))
-	}
-	job, err := a.job(image, pullSecrets, handoff)
-	if err != nil {
-		return nil, notStarted(err)
+		return nil, fmt.Errorf("creating Secret %s/%s: %w", secret.Namespace, secret.Name, err)
 	}
 	if a.Clock.Now().After(a.intent.Since.Add(createWithin)) {
-		return nil, notStarted(errors.New("it took too long"))
+		return nil, errors.New("it took too long")
 	}
-	if err := a.Client.Create(ctx, job, gateway.FieldOwner); err != nil {
-		if gone := a.fence(ctx, secret, job); gone {
-			return nil, notStarted(fmt.Errorf("creating it: %w", err))
-		}
+	job := a.job(image, pullSecrets, handoff)
+	if err := a.Client.Create(ctx, job, gateway.FieldOwner); err != nil && a.fence(ctx, secret, job) {
+		return nil, fmt.Errorf("creating it: %w", err)
 	}
-	return nil, a.pending("", false, eventsAfter)
+	return nil, nil
 }
 
 // fence makes sure, after an error, that there is no Job, or else that its pod can't start. It returns false where that
@@ -179,15 +184,6 @@ func (a *attempt) pending(message string, stuck bool, after time.Duration) *anyp
 		message = ": " + message
 	}
 	return &anypoint.Pending{Message: fmt.Sprintf("renewing in Job %s%s", a.intent.Job, message), Stuck: stuck, At: at}
-}
-
-// removeEarlier removes the Jobs of earlier attempts, the last of which was kept for its logs.
-func (a *attempt) removeEarlier(ctx context.Context) error {
-	jobs, err := a.owned(ctx, a.fr, &batchv1.JobList{})
-	if err != nil {
-		return err
-	}
-	return a.Remove(ctx, jobs)
 }
 
 // End removes what an attempt leaves that has ended: its Secrets and, where all is to go, its Job, which stays for its logs

@@ -52,13 +52,13 @@ func (a *attempt) attemptSecret(content anypoint.Attempt) *corev1.Secret {
 // createHandoff makes the handoff Secret anew, so that a late pod of an earlier attempt, which knows it by another UID,
 // is refused. What such a pod has handed over in time is returned instead: it can't be had again.
 func (a *attempt) createHandoff(ctx context.Context, old *registration.Registration) (*corev1.Secret, *registration.Registration, error) {
-	fresh := func() *corev1.Secret {
-		return &corev1.Secret{ObjectMeta: a.meta(HandoffName(a.fr.Name)), Type: HandoffType}
+	create := func() (*corev1.Secret, error) {
+		secret := &corev1.Secret{ObjectMeta: a.meta(HandoffName(a.fr.Name)), Type: HandoffType}
+		return secret, a.handoffError("creating", a.Client.Create(ctx, secret, gateway.FieldOwner))
 	}
-	secret := fresh()
-	err := a.Client.Create(ctx, secret, gateway.FieldOwner)
-	if err == nil || !apierrors.IsAlreadyExists(err) {
-		return secret, nil, a.handoffError("creating", err)
+	secret, err := create()
+	if !apierrors.IsAlreadyExists(err) {
+		return secret, nil, err
 	}
 	earlier, err := a.earlierHandoff(ctx)
 	if err != nil {
@@ -70,8 +70,8 @@ func (a *attempt) createHandoff(ctx context.Context, old *registration.Registrat
 	if err := a.Client.Delete(ctx, earlier, client.Preconditions{UID: &earlier.UID}); client.IgnoreNotFound(err) != nil {
 		return nil, nil, a.handoffError("deleting", err)
 	}
-	secret = fresh()
-	return secret, nil, a.handoffError("creating", a.Client.Create(ctx, secret, gateway.FieldOwner))
+	secret, err = create()
+	return secret, nil, err
 }
 
 // earlierHandoff reads the handoff Secret that is there.
@@ -95,10 +95,14 @@ func (a *attempt) handoffError(doing string, err error) error {
 
 // isHandedOver says whether the cache shows that a pod has handed its result over.
 func (a *attempt) isHandedOver(ctx context.Context) bool {
-	handoff := &metav1.PartialObjectMetadata{}
-	handoff.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	handoff := secretMetadata()
 	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff)
 	return err == nil && handoff.Labels[LabelHandedOver] != ""
+}
+
+// secretMetadata is for reading a Secret's.
+func secretMetadata() *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Secret"}}
 }
 
 // handedOver reads a result; nil where there is none yet.
