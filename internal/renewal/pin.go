@@ -1,13 +1,10 @@
 package renewal
 
-import (
-	"strings"
-	"time"
-)
+import "strings"
 
 // pin is the fingerprint of the certificate that a person wants to stay, "" where that is none; known is false where it is
 // not recorded.
-func pin(o Observation) (fingerprint string, known bool) {
+func (o Observation) pin() (fingerprint string, known bool) {
 	switch r := o.Record; {
 	case o.Follow:
 		return r.Pin, true
@@ -23,17 +20,17 @@ func pin(o Observation) (fingerprint string, known bool) {
 }
 
 // pins says that a person wants a certificate to stay. Where somebody else renews and writes the Secret, nobody here can.
-func pins(o Observation) bool { return o.Pin != "" && !o.Follow }
+func (o Observation) pins() bool { return o.Pin != "" && !o.Follow }
 
 // pinned follows what a person wants to stay: a pin is taken up once, and left once.
-func pinned(o Observation, _ Decision, _ time.Time) *Decision {
-	fingerprint, known := pin(o)
-	if !known || fingerprint == o.Record.Pin {
+func (m moment) pinned() *Decision {
+	fingerprint, known := m.pin()
+	if !known || fingerprint == m.Record.Pin {
 		return nil
 	}
-	d := do(StepPin, RollingOut, "certificate %s is to stay, as spec.pin says", o.Pin)
+	d := do(StepPin, RollingOut, "certificate %s is to stay, as spec.pin says", m.Pin)
 	if fingerprint == "" {
-		d = do(StepPin, RollingOut, "spec.pin was removed: going on with certificate %s", o.Record.Newest.SerialNumber)
+		d = do(StepPin, RollingOut, "spec.pin was removed: going on with certificate %s", m.Record.Newest.SerialNumber)
 	}
 	d.Pin = fingerprint
 	return d
@@ -41,30 +38,30 @@ func pinned(o Observation, _ Decision, _ time.Time) *Decision {
 
 // pinReplaced tells that something else stands in the Secret than what is pinned. Who pins does not want to be fought, and
 // what somebody else has made must not be lost.
-func pinReplaced(o Observation, _ Decision, _ time.Time) *Decision {
-	if _, known := pin(o); !pins(o) || !known || o.Standing == Same || o.Unpublished() {
+func (m moment) pinReplaced() *Decision {
+	if _, known := m.pin(); !m.pins() || !known || m.Standing == Same || m.Unpublished() {
 		return nil
 	}
-	if d := noted(o); d != nil && o.Standing == Older {
+	if d := m.noted(); d != nil && m.Standing == Older {
 		return d
 	}
 	return wait(Pinned, "the gateway's Secret holds certificate %s (expires %s) instead of %s, which spec.pin names: remove spec.pin to go on with the newer of them, or put %s back",
-		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Pin, o.Pin)
+		m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter), m.Pin, m.Pin)
 }
 
 // stays keeps a certificate that is pinned from being renewed, whatever it costs: a person says so. Nothing is renewed
 // either where it is not known which one is meant.
-func stays(o Observation, base Decision, now time.Time) *Decision {
-	_, known := pin(o)
+func (m moment) stays() *Decision {
+	_, known := m.pin()
 	switch {
 	case !known:
-		names := o.Record.Newest.SerialNumber
-		if o.Record.Previous.SerialNumber != "" && !o.PreviousForeign {
-			names += " and " + o.Record.Previous.SerialNumber
+		names := m.Record.Newest.SerialNumber
+		if m.Record.Previous.SerialNumber != "" && !m.PreviousForeign {
+			names += " and " + m.Record.Previous.SerialNumber
 		}
-		return afterRollout(o, wait(PinUnknown, "spec.pin names certificate %s, but only %s can be gone back to: correct it, or remove it", o.Pin, names), now)
-	case pins(o) && base.Due:
-		return afterRollout(o, wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter)), now)
+		return m.afterRollout(wait(PinUnknown, "spec.pin names certificate %s, but only %s can be gone back to: correct it, or remove it", m.Pin, names))
+	case m.pins() && m.base.Due:
+		return m.afterRollout(wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter)))
 	default:
 		return nil
 	}

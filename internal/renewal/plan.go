@@ -89,55 +89,64 @@ type Decision struct {
 	Start time.Time
 }
 
+// moment is what rules decide by: an observation, the time, and those fields of the decision that are the same whichever rule
+// decides.
+type moment struct {
+	Observation
+	now  time.Time
+	base Decision
+}
+
 // rules are asked from top to bottom; the first that returns a decision ends the list.
-var rules = []func(Observation, Decision, time.Time) *Decision{
-	unreadable,
-	observing,
-	resumed,
-	tidied,
-	suspended,
-	excluded,
-	confirmed,
-	firstSight,
-	pinned,
-	pinReplaced,
-	adopted,
-	republished,
-	unpublished,
-	reverted,
-	restored,
-	unrolled,
-	rolling,
-	stays,
-	follows,
-	interrupted,
-	blocked,
-	refused,
-	unresolved,
-	backoff,
-	unapproved,
-	outsideWindow,
-	paused,
-	due,
-	rolloutFailed,
-	restartRequired,
-	scheduled,
+var rules = []func(moment) *Decision{
+	moment.unreadable,
+	moment.observing,
+	moment.resumed,
+	moment.tidied,
+	moment.suspended,
+	moment.excluded,
+	moment.confirmed,
+	moment.firstSight,
+	moment.pinned,
+	moment.pinReplaced,
+	moment.adopted,
+	moment.republished,
+	moment.unpublished,
+	moment.reverted,
+	moment.restored,
+	moment.unrolled,
+	moment.rolling,
+	moment.stays,
+	moment.follows,
+	moment.interrupted,
+	moment.blocked,
+	moment.refused,
+	moment.unresolved,
+	moment.backoff,
+	moment.unapproved,
+	moment.outsideWindow,
+	moment.paused,
+	moment.due,
+	moment.rolloutFailed,
+	moment.restartRequired,
+	moment.scheduled,
 }
 
 // Plan decides the next step.
 func Plan(o Observation, now time.Time) Decision {
-	var base Decision
+	m := moment{Observation: o, now: now}
+	base := &m.base
 	if o.Unreadable == nil {
 		base.RenewalTime, base.Before = Schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
 		base.Due = !now.Before(base.RenewalTime) || o.Requested()
-		base.Urgent = base.Due && !now.Before(urgentFrom(o, base))
-		base.Start = start(o, base, now)
+		base.Urgent = base.Due && !now.Before(m.urgentFrom())
+		base.Start = m.start(now)
 	}
 	for _, rule := range rules {
-		if d := rule(o, base, now); d != nil {
+		if d := rule(m); d != nil {
 			d.RenewalTime, d.Before, d.Due, d.Urgent, d.Start = base.RenewalTime, base.Before, base.Due, base.Urgent, base.Start
 			if d.Step == StepWait {
-				d.Next = next(o, *d, now)
+				d.Next = m.next(d.At)
 				d.At = soonest(now.Add(day), d.Next)
 			}
 			return *d
@@ -148,9 +157,9 @@ func Plan(o Observation, now time.Time) Decision {
 
 // next adds the moments at which conditions change to the one that the rule waits for. Once a day everything is looked at
 // again all the same, so that a missed event or a stopped timer can't last.
-func next(o Observation, d Decision, now time.Time) (next time.Time) {
-	for _, at := range []time.Time{d.At, d.RenewalTime, o.ServingUntil(), o.Certificate.NotBefore} {
-		if at.After(now) {
+func (m moment) next(waited time.Time) (next time.Time) {
+	for _, at := range []time.Time{waited, m.base.RenewalTime, m.ServingUntil(), m.Certificate.NotBefore} {
+		if at.After(m.now) {
 			next = soonest(next, at)
 		}
 	}
@@ -207,63 +216,63 @@ func found(f *Finding) *Decision {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-func unreadable(o Observation, _ Decision, _ time.Time) *Decision { return found(o.Unreadable) }
+func (m moment) unreadable() *Decision { return found(m.Unreadable) }
 
-func excluded(o Observation, _ Decision, _ time.Time) *Decision { return found(o.Excluded) }
+func (m moment) excluded() *Decision { return found(m.Excluded) }
 
-func suspended(o Observation, base Decision, _ time.Time) *Decision {
-	if !o.Suspended {
+func (m moment) suspended() *Decision {
+	if !m.Suspended {
 		return nil
 	}
-	if base.Due {
+	if m.base.Due {
 		return wait(Suspended, "a renewal is due but spec.suspend is set: remove it to renew")
 	}
-	return wait(Suspended, "nothing is renewed or rolled while spec.suspend is set; a renewal will be due at %s", stamp(base.RenewalTime))
+	return wait(Suspended, "nothing is renewed or rolled while spec.suspend is set; a renewal will be due at %s", stamp(m.base.RenewalTime))
 }
 
-func confirmed(o Observation, _ Decision, _ time.Time) *Decision {
-	moved := !o.Follow && o.Cluster != "" && o.Record.Cluster != o.Cluster
-	if !o.Record.Exists() || !moved && o.Record.UnusedSince.IsZero() {
+func (m moment) confirmed() *Decision {
+	moved := !m.Follow && m.Cluster != "" && m.Record.Cluster != m.Cluster
+	if !m.Record.Exists() || !moved && m.Record.UnusedSince.IsZero() {
 		return nil
 	}
 	return do(StepConfirm, Scheduled, "going on with the record that is there")
 }
 
-func firstSight(o Observation, _ Decision, _ time.Time) *Decision {
-	if o.Record.Exists() {
+func (m moment) firstSight() *Decision {
+	if m.Record.Exists() {
 		return nil
 	}
 	return do(StepAdopt, Scheduled, "recording the registration")
 }
 
-func adopted(o Observation, _ Decision, _ time.Time) *Decision {
-	switch o.Standing {
+func (m moment) adopted() *Decision {
+	switch m.Standing {
 	case Newer:
-		return do(StepAdopt, RollingOut, "adopting certificate %s, which somebody else has renewed", o.Certificate.SerialNumber)
+		return do(StepAdopt, RollingOut, "adopting certificate %s, which somebody else has renewed", m.Certificate.SerialNumber)
 	case Reregistered:
-		return do(StepAdopt, RollingOut, "adopting certificate %s of a new registration", o.Certificate.SerialNumber)
+		return do(StepAdopt, RollingOut, "adopting certificate %s of a new registration", m.Certificate.SerialNumber)
 	default:
 		return nil
 	}
 }
 
-func unpublished(o Observation, base Decision, _ time.Time) *Decision {
-	if !o.Unpublished() {
+func (m moment) unpublished() *Decision {
+	if !m.Unpublished() {
 		return nil
 	}
-	there := o.Certificate.Fingerprint
-	if d := noted(o); d != nil && there != o.Record.Newest.Fingerprint && there != o.Record.Previous.Fingerprint {
+	there := m.Certificate.Fingerprint
+	if d := m.noted(); d != nil && there != m.Record.Newest.Fingerprint && there != m.Record.Previous.Fingerprint {
 		return d // Nobody has recorded it.
 	}
 	switch {
-	case o.Follow:
-		return wait(Following, "certificate %s is renewed and recorded, but not in the gateway's Secret, which nobody but others writes while spec.renewal.policy is Follow: set another policy until it is published", o.Record.Desired().SerialNumber)
-	case o.External:
-		return awaited(o, base)
-	case o.Unwritable != nil:
-		return found(o.Unwritable)
+	case m.Follow:
+		return wait(Following, "certificate %s is renewed and recorded, but not in the gateway's Secret, which nobody but others writes while spec.renewal.policy is Follow: set another policy until it is published", m.Record.Desired().SerialNumber)
+	case m.External:
+		return m.awaited()
+	case m.Unwritable != nil:
+		return found(m.Unwritable)
 	default:
-		return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", o.Record.Desired().SerialNumber)
+		return do(StepPublish, Renewing, "writing certificate %s to the gateway's Secret", m.Record.Desired().SerialNumber)
 	}
 }
 
@@ -272,29 +281,29 @@ func unpublished(o Observation, base Decision, _ time.Time) *Decision {
 const maxContests = 3
 
 // reverted restores the newest registration: an old one would let the certificate expire after all.
-func reverted(o Observation, base Decision, now time.Time) *Decision {
-	if o.Standing != Older {
+func (m moment) reverted() *Decision {
+	if m.Standing != Older {
 		return nil
 	}
-	note := noted(o)
+	note := m.noted()
 	switch {
-	case note != nil && (o.External || o.Follow):
+	case note != nil && (m.External || m.Follow):
 		return note
-	case o.Follow:
+	case m.Follow:
 		return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s), which is older than %s (expires %s), which was there before; it is not restored, since spec.renewal.policy is Follow: have it put back by whoever writes the Secret",
-			o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter))
-	case o.External:
-		return awaited(o, base)
-	case o.Unwritable != nil:
-		return found(o.Unwritable)
+			m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter), m.Record.Newest.SerialNumber, stamp(m.Record.Newest.NotAfter))
+	case m.External:
+		return m.awaited()
+	case m.Unwritable != nil:
+		return found(m.Unwritable)
 	}
-	v := o.Record.Revert
+	v := m.Record.Revert
 	again := v.Last.Add(day)
-	if o.Certificate.NotAfter.Before(again) {
+	if m.Certificate.NotAfter.Before(again) {
 		again = v.Last.Add(time.Hour) // It would expire meanwhile.
 	}
-	if v.Count < maxContests || v.Written.Equal(o.SecretChanged) || !waiting(again, now) || o.Requested() && o.RenewRequest != v.Request {
-		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", o.Record.Newest.SerialNumber, o.Certificate.SerialNumber)
+	if v.Count < maxContests || v.Written.Equal(m.SecretChanged) || !waiting(again, m.now) || m.Requested() && m.RenewRequest != v.Request {
+		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", m.Record.Newest.SerialNumber, m.Certificate.SerialNumber)
 	}
 	if note != nil {
 		return note
@@ -302,46 +311,46 @@ func reverted(o Observation, base Decision, now time.Time) *Decision {
 	return wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s, or at once, and renewed, when the annotation gateway.flexops.dev/renew is set to a new value: "+
 		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
 		"or set spec.suspend to go on with the old one",
-		o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter), v.Count+1, o.Record.Newest.SerialNumber, stamp(o.Record.Newest.NotAfter), stamp(again)).until(again)
+		m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter), v.Count+1, m.Record.Newest.SerialNumber, stamp(m.Record.Newest.NotAfter), stamp(again)).until(again)
 }
 
 // restoredMargin is how long after the Secret was written pods may still come up with what it held before.
 const restoredMargin = 15 * time.Second
 
 // restored rolls those Deployments once more whose pods have come up with what was put back.
-func restored(o Observation, _ Decision, now time.Time) *Decision {
-	v := o.Record.Revert
-	if o.Standing != Same || v.Since.IsZero() || o.Record.unrolled() {
+func (m moment) restored() *Decision {
+	v := m.Record.Revert
+	if m.Standing != Same || v.Since.IsZero() || m.Record.unrolled() {
 		return nil
 	}
-	for _, d := range o.Deployments {
+	for _, d := range m.Deployments {
 		if d.RevertedPods > 0 {
 			return do(StepAdvance, RollingOut, "pods of Deployment %s came up with certificate %s, which had been put back", d.Name, v.Held.SerialNumber)
 		}
 	}
 	back := v.Last
-	if o.SecretChanged.After(back) {
-		back = o.SecretChanged // Somebody else has put it back.
+	if m.SecretChanged.After(back) {
+		back = m.SecretChanged // Somebody else has put it back.
 	}
-	if until := back.Add(restoredMargin); waiting(until, now) {
-		return wait(Restoring, "certificate %s was restored; at %s it is known whether pods came up with what had been put back", o.Certificate.SerialNumber, stamp(until)).until(until)
+	if until := back.Add(restoredMargin); waiting(until, m.now) {
+		return wait(Restoring, "certificate %s was restored; at %s it is known whether pods came up with what had been put back", m.Certificate.SerialNumber, stamp(until)).until(until)
 	}
 	return do(StepRestored, Restoring, "no pod runs with what had been put back")
 }
 
-func scheduled(o Observation, base Decision, _ time.Time) *Decision {
-	if pins(o) {
-		return wait(Pinned, "the gateway stays with certificate %s, which spec.pin names and which expires at %s: it is not renewed before spec.pin is removed", o.Certificate.SerialNumber, stamp(o.Certificate.NotAfter))
+func (m moment) scheduled() *Decision {
+	if m.pins() {
+		return wait(Pinned, "the gateway stays with certificate %s, which spec.pin names and which expires at %s: it is not renewed before spec.pin is removed", m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter))
 	}
-	if o.WindowInvalid != nil {
-		return wait(o.WindowInvalid.State, "%s; the renewal is due at %s", o.WindowInvalid.Message, stamp(base.RenewalTime))
+	if m.WindowInvalid != nil {
+		return wait(m.WindowInvalid.State, "%s; the renewal is due at %s", m.WindowInvalid.Message, stamp(m.base.RenewalTime))
 	}
-	if noWindow(o, base) {
-		return noWindowInTime(o, base)
+	if m.noWindow() {
+		return m.noWindowInTime()
 	}
-	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(o.Certificate.NotAfter), stamp(base.Start))
-	if base.Start.After(base.RenewalTime) {
-		d.Message += ", in the first window after " + stamp(base.RenewalTime)
+	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(m.Certificate.NotAfter), stamp(m.base.Start))
+	if m.base.Start.After(m.base.RenewalTime) {
+		d.Message += ", in the first window after " + stamp(m.base.RenewalTime)
 	}
 	return d
 }

@@ -41,7 +41,7 @@ func contradiction(o Observation, d Decision) string {
 	r := o.Record
 	hands := d.Step != StepWait
 	follows := o.Resumable && r.Intent != nil
-	_, isPinned := pin(o)
+	_, isPinned := o.pin()
 	switch {
 	case follows && o.Unreadable == nil && !o.ObserveOnly && d.Step != StepRenew:
 		return "leaving a renewal that goes on"
@@ -75,7 +75,7 @@ func contradiction(o Observation, d Decision) string {
 		return "pinning what is not there"
 	case d.Step == StepPin && d.Pin == r.Pin:
 		return "pinning again"
-	case pins(o) && (d.Step == StepRenew && !follows || isPinned && (d.Step == StepRestore || d.Step == StepAdopt && r.Exists())):
+	case o.pins() && (d.Step == StepRenew && !follows || isPinned && (d.Step == StepRestore || d.Step == StepAdopt && r.Exists())):
 		return "changing what is pinned"
 	case d.Step == StepRoll && o.RolloutNever:
 		return "rolling what a person rolls"

@@ -43,22 +43,22 @@ func Schedule(c Certificate, before time.Duration, jitter float64, renewed Renew
 
 // start is when the renewal is planned to start: when it is due, in a window, unless it is urgent before one opens or a
 // person asks for it. It is zero where that never comes.
-func start(o Observation, base Decision, now time.Time) time.Time {
-	if o.Requested() {
+func (m moment) start(now time.Time) time.Time {
+	if m.Requested() {
 		return now
 	}
-	from := base.RenewalTime
+	from := m.base.RenewalTime
 	if now.After(from) {
 		from = now
 	}
-	next := o.Windows.Next(from, rolloutTime(o))
-	if o.WindowInvalid != nil {
+	next := m.Windows.Next(from, m.rolloutTime())
+	if m.WindowInvalid != nil {
 		next = time.Time{} // What was meant is not known, so nothing opens.
 	}
-	if o.UrgentWait {
+	if m.UrgentWait {
 		return next
 	}
-	urgent := urgentFrom(o, base)
+	urgent := m.urgentFrom()
 	if urgent.Before(from) {
 		urgent = from
 	}
@@ -67,16 +67,16 @@ func start(o Observation, base Decision, now time.Time) time.Time {
 
 // urgentFrom is when windows are not waited for any longer: never before half of the time that is left after the renewal
 // was due has passed, so that windows count for short-lived certificates too.
-func urgentFrom(o Observation, base Decision) time.Time {
-	before := o.UrgentBefore
+func (m moment) urgentFrom() time.Time {
+	before := m.UrgentBefore
 	if before <= 0 {
 		before = DefaultUrgentBefore
 	}
-	return o.Certificate.NotAfter.Add(-min(before, base.Before/2))
+	return m.Certificate.NotAfter.Add(-min(before, m.base.Before/2))
 }
 
 // rolloutTime is how long a rollout may take.
-func rolloutTime(o Observation) time.Duration {
+func (o Observation) rolloutTime() time.Duration {
 	if o.RolloutTimeout > 0 {
 		return o.RolloutTimeout
 	}
