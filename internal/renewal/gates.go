@@ -132,11 +132,12 @@ func goesOn(since, now time.Time) bool { return waiting(since.Add(time.Hour), no
 // untilWindow says what a renewal waits for that is due.
 func (m moment) untilWindow() *Decision {
 	state, why := WaitingForWindow, "a renewal is due and waits until a window opens"
+	if d := m.noWindowInTime(); d != nil {
+		return d
+	}
 	switch a := m.attempts(); {
 	case m.WindowInvalid != nil:
 		state, why = m.WindowInvalid.State, m.WindowInvalid.Message
-	case m.noWindow():
-		return m.noWindowInTime()
 	case a.Failed > 0:
 		state, why = a.State, fmt.Sprintf("attempt %d to renew certificate %s failed at %s: %s; the next waits until a window opens", a.Failed, m.Certificate.SerialNumber, stamp(a.Last), a.Message)
 	}
@@ -150,12 +151,11 @@ func (m moment) untilWindow() *Decision {
 	return d
 }
 
-// noWindow says that the certificate would expire before a window opens.
-func (m moment) noWindow() bool {
-	return m.UrgentWait && m.WindowInvalid == nil && (m.base.Start.IsZero() || m.base.Start.After(m.Certificate.NotAfter))
-}
-
+// noWindowInTime tells that the certificate would expire before a window opens; nil where one opens.
 func (m moment) noWindowInTime() *Decision {
+	if !m.UrgentWait || m.WindowInvalid != nil || !m.base.Start.IsZero() && !m.base.Start.After(m.Certificate.NotAfter) {
+		return nil
+	}
 	d := wait(NoWindowInTime, "no window opens before the certificate expires at %s, and spec.renewal.urgentPolicy is Wait: open one, or let it proceed", stamp(m.Certificate.NotAfter)).nextAttempt(m.base.Start)
 	if !m.base.Start.IsZero() {
 		d.Message += "; the next opens at " + stamp(m.base.Start)

@@ -345,8 +345,8 @@ func (m moment) scheduled() *Decision {
 	if m.WindowInvalid != nil {
 		return wait(m.WindowInvalid.State, "%s; the renewal is due at %s", m.WindowInvalid.Message, stamp(m.base.RenewalTime))
 	}
-	if m.noWindow() {
-		return m.noWindowInTime()
+	if d := m.noWindowInTime(); d != nil {
+		return d
 	}
 	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(m.Certificate.NotAfter), stamp(m.base.Start))
 	if m.base.Start.After(m.base.RenewalTime) {

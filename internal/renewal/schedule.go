@@ -1,6 +1,9 @@
 package renewal
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // DefaultBefore is how long before the expiry a certificate is renewed where nothing else is said.
 const DefaultBefore = 720 * time.Hour
@@ -24,15 +27,12 @@ const maxJitter = 6 * time.Hour
 // renewal, so that one which comes back with little time left is not due again at once. It is due up to a twentieth of
 // that earlier, by a jitter from 0 to 1.
 func Schedule(c Certificate, before time.Duration, jitter float64, renewed Renewed) (at time.Time, effective time.Duration) {
-	if before <= 0 {
-		before = DefaultBefore
-	}
 	start := c.NotBefore
 	ours := renewed.Fingerprint == c.Fingerprint
 	if ours && renewed.Time.After(start) {
 		start = renewed.Time
 	}
-	effective = max(0, min(before, c.NotAfter.Sub(start)/3)).Truncate(time.Second)
+	effective = max(0, min(cmp.Or(before, DefaultBefore), c.NotAfter.Sub(start)/3)).Truncate(time.Second)
 	earlier := time.Duration(jitter * float64(min(effective/20, maxJitter))).Truncate(time.Second)
 	at = c.NotAfter.Add(-effective - earlier)
 	if earliest := renewed.Time.Add(minInterval); ours && at.Before(earliest) {
@@ -68,17 +68,10 @@ func (m moment) start(now time.Time) time.Time {
 // urgentFrom is when windows are not waited for any longer: never before half of the time that is left after the renewal
 // was due has passed, so that windows count for short-lived certificates too.
 func (m moment) urgentFrom() time.Time {
-	before := m.UrgentBefore
-	if before <= 0 {
-		before = DefaultUrgentBefore
-	}
-	return m.Certificate.NotAfter.Add(-min(before, m.base.Before/2))
+	return m.Certificate.NotAfter.Add(-min(cmp.Or(m.UrgentBefore, DefaultUrgentBefore), m.base.Before/2))
 }
 
 // rolloutTime is how long a rollout may take.
 func (o Observation) rolloutTime() time.Duration {
-	if o.RolloutTimeout > 0 {
-		return o.RolloutTimeout
-	}
-	return defaultRolloutTime
+	return cmp.Or(o.RolloutTimeout, defaultRolloutTime)
 }

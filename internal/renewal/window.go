@@ -3,6 +3,7 @@ package renewal
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,22 +52,14 @@ func NewWindow(schedule, timeZone string, open time.Duration) (Window, error) {
 // Next is the first moment, at or after t, at which a renewal may start whose rollout takes so long; zero where none
 // comes within years.
 func (w Windows) Next(t time.Time, rollout time.Duration) time.Time {
-	for range len(w.Freezes) + 1 {
+	for {
 		at := w.opening(t, rollout)
-		if at.IsZero() {
+		i := slices.IndexFunc(w.Freezes, func(f Freeze) bool { return !at.Before(f.From) && at.Before(f.To) })
+		if at.IsZero() || i < 0 {
 			return at
 		}
-		frozen := false
-		for _, f := range w.Freezes {
-			if !at.Before(f.From) && at.Before(f.To) {
-				t, frozen = f.To, true
-			}
-		}
-		if !frozen {
-			return at
-		}
+		t = w.Freezes[i].To // Each round leaves a freeze behind.
 	}
-	return time.Time{} // Each round leaves a freeze behind, so that this is not reached.
 }
 
 func (w Windows) opening(t time.Time, rollout time.Duration) time.Time {
