@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -35,19 +36,14 @@ func (a *attempt) lastWarning(ctx context.Context, uid types.UID) (string, error
 	if err := a.APIReader.List(ctx, &events, client.InNamespace(a.fr.Namespace), client.MatchingFields{"involvedObject.uid": string(uid), "type": corev1.EventTypeWarning}); err != nil {
 		return "", fmt.Errorf("listing the Events of Job %s: %w", a.intent.Job, err)
 	}
-	var newest *corev1.Event
-	for i := range events.Items {
-		if e := &events.Items[i]; newest == nil || seen(newest).Before(seen(e)) {
-			newest = e
-		}
-	}
-	if newest == nil {
+	if len(events.Items) == 0 {
 		return "", nil
 	}
+	newest := slices.MaxFunc(events.Items, func(a, b corev1.Event) int { return seen(a).Compare(seen(b)) })
 	return fmt.Sprintf("%s: %s", newest.Reason, gateway.Bounded(newest.Message)), nil
 }
 
-func seen(e *corev1.Event) time.Time {
+func seen(e corev1.Event) time.Time {
 	if !e.LastTimestamp.IsZero() {
 		return e.LastTimestamp.Time
 	}

@@ -9,7 +9,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -34,7 +33,7 @@ func (r *Runner) Rehearsal(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, dr
 	a := &attempt{Runner: &rehearsing, fr: fr, gateway: g, intent: renewal.Intent{Since: r.Clock.Now(), Job: Name(fr, "rehearsal", 0, time.Time{})}}
 	image, _ := r.Image(fr, g)
 	var pullSecrets []corev1.LocalObjectReference
-	handoff := &corev1.Secret{ObjectMeta: a.meta(HandoffName(fr.Name)), Type: HandoffType}
+	handoff := a.handoffSecret()
 	job := &batchv1.Job{}
 	tries := []Try{
 		{"finding the pull secrets", func(ctx context.Context) (err error) {
@@ -44,7 +43,7 @@ func (r *Runner) Rehearsal(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, dr
 			return a.pullSecretsExist(ctx, pullSecrets)
 		}},
 		{"creating Secret " + handoff.Name, func(ctx context.Context) error {
-			err := dry.Create(ctx, handoff.DeepCopy(), gateway.FieldOwner)
+			err := dry.Create(ctx, a.handoffSecret(), gateway.FieldOwner)
 			if !apierrors.IsAlreadyExists(err) {
 				return err
 			}
@@ -69,7 +68,7 @@ func (r *Runner) Rehearsal(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, dr
 	}
 	return append(tries,
 		Try{"creating Secret " + a.intent.Job, func(ctx context.Context) error {
-			return dry.Create(ctx, &corev1.Secret{ObjectMeta: a.meta(a.intent.Job), Type: AttemptType, Immutable: ptr.To(true)}, gateway.FieldOwner)
+			return dry.Create(ctx, a.attemptSecret(nil), gateway.FieldOwner)
 		}},
 		Try{"creating Job " + a.intent.Job, func(ctx context.Context) error {
 			job = a.job(image, pullSecrets, handoff)

@@ -142,7 +142,7 @@ func (a *attempt) create(ctx context.Context, old *registration.Registration, cr
 			return nil, err
 		}
 	}
-	secret := a.attemptSecret(anypoint.Attempt{Registration: old, Credentials: credentials, Network: a.Network})
+	secret := a.attemptSecret(anypoint.Attempt{Registration: old, Credentials: credentials, Network: a.Network}.Data())
 	if err := a.Client.Create(ctx, secret, gateway.FieldOwner); err != nil {
 		return nil, fmt.Errorf("creating Secret %s/%s: %w", secret.Namespace, secret.Name, err)
 	}

@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
-	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 )
@@ -45,15 +44,21 @@ func (a *attempt) meta(name string) metav1.ObjectMeta {
 	}
 }
 
-func (a *attempt) attemptSecret(content anypoint.Attempt) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: a.meta(a.intent.Job), Type: AttemptType, Immutable: ptr.To(true), Data: content.Data()}
+// attemptSecret holds what flexctl starts from.
+func (a *attempt) attemptSecret(data map[string][]byte) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: a.meta(a.intent.Job), Type: AttemptType, Immutable: ptr.To(true), Data: data}
+}
+
+// handoffSecret is for the result.
+func (a *attempt) handoffSecret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: a.meta(HandoffName(a.fr.Name)), Type: HandoffType}
 }
 
 // createHandoff makes the handoff Secret anew, so that a late pod of an earlier attempt, which knows it by another UID,
 // is refused. What such a pod has handed over in time is returned instead: it can't be had again.
 func (a *attempt) createHandoff(ctx context.Context, old *registration.Registration) (*corev1.Secret, *registration.Registration, error) {
 	create := func() (*corev1.Secret, error) {
-		secret := &corev1.Secret{ObjectMeta: a.meta(HandoffName(a.fr.Name)), Type: HandoffType}
+		secret := a.handoffSecret()
 		return secret, a.handoffError("creating", a.Client.Create(ctx, secret, gateway.FieldOwner))
 	}
 	secret, err := create()
