@@ -9,7 +9,7 @@ import (
 
 // Observation is what was seen of one gateway in one moment.
 type Observation struct {
-	// What the FlexRegistration asks for. Before 0 stands for DefaultBefore, RolloutTimeout 0 for what the
+	// What the FlexRegistration asks for. Before 0 stands for defaultBefore, RolloutTimeout 0 for what the
 	// Deployments' own progress deadline says, RenewRequest "" for no request. Pin is the serial number of the recorded
 	// certificate that is to stay, "" for the newest, which is renewed.
 	Suspended      bool
@@ -32,7 +32,7 @@ type Observation struct {
 	Jitter float64
 
 	// Windows say when a renewal may start, UrgentBefore how long before the expiry it starts all the same; 0 stands for
-	// DefaultUrgentBefore. UrgentWait: not even then. WindowInvalid says what is wrong with a window.
+	// defaultUrgentBefore. UrgentWait: not even then. WindowInvalid says what is wrong with a window.
 	Windows       Windows
 	UrgentBefore  time.Duration
 	UrgentWait    bool

@@ -137,7 +137,7 @@ func Plan(o Observation, now time.Time) Decision {
 	m := moment{Observation: o, now: now}
 	base := &m.base
 	if o.Unreadable == nil {
-		base.RenewalTime, base.Before = Schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
+		base.RenewalTime, base.Before = schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
 		base.Due = !now.Before(base.RenewalTime) || o.Requested()
 		base.Urgent = base.Due && !now.Before(m.urgentFrom())
 		base.Start = m.start(now)

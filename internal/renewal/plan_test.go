@@ -136,7 +136,7 @@ func TestPlan(t *testing.T) {
 		}
 	}
 
-	renewalTime := newest.NotAfter.Add(-DefaultBefore)
+	renewalTime := newest.NotAfter.Add(-defaultBefore)
 	rolling := published(older, newest, deployment("a", newest, 1, false), deployment("b", newest, 0, true))
 
 	for name, c := range map[string]struct {

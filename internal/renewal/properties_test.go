@@ -127,7 +127,7 @@ func contradiction(o Observation, d Decision) string {
 		return "renewing while an intent is held"
 	case held(a.Next) && !anew && (a.Refused == "" || a.Refused == o.Credentials) && (a.Image == "" || a.Image == o.Image):
 		return "renewing before the next attempt"
-	case o.Fleet.Most > 0 && o.Fleet.Failed >= o.Fleet.Most && held(o.Fleet.Last.Add(day)) && !asked && noon.Before(o.Certificate.NotAfter.Add(-DefaultUrgentBefore)):
+	case o.Fleet.Most > 0 && o.Fleet.Failed >= o.Fleet.Most && held(o.Fleet.Last.Add(day)) && !asked && noon.Before(o.Certificate.NotAfter.Add(-defaultUrgentBefore)):
 		return "renewing although rollouts fail everywhere"
 	case o.Refused != nil && held(o.Refused.Until) && !anew:
 		return "trying credentials that were refused next door"

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// DefaultBefore is how long before the expiry a certificate is renewed where nothing else is said.
-const DefaultBefore = 720 * time.Hour
+// defaultBefore is how long before the expiry a certificate is renewed where nothing else is said.
+const defaultBefore = 720 * time.Hour
 
-// DefaultUrgentBefore is how long before the expiry windows are not waited for where nothing else is said.
-const DefaultUrgentBefore = 72 * time.Hour
+// defaultUrgentBefore is how long before the expiry windows are not waited for where nothing else is said.
+const defaultUrgentBefore = 72 * time.Hour
 
 // defaultRolloutTime is what Kubernetes gives a Deployment to get on.
 const defaultRolloutTime = 10 * time.Minute
@@ -22,17 +22,17 @@ const minInterval = 10 * time.Minute
 // renewed at once.
 const maxJitter = 6 * time.Hour
 
-// Schedule returns when a certificate is due for renewal, and how long before its expiry it must be: before, but
+// schedule returns when a certificate is due for renewal, and how long before its expiry it must be: before, but
 // never more than a third of its lifetime. The lifetime of a certificate that was renewed counts from the
 // renewal, so that one which comes back with little time left is not due again at once. It is due up to a twentieth of
 // that earlier, by a jitter from 0 to 1.
-func Schedule(c Certificate, before time.Duration, jitter float64, renewed Renewed) (at time.Time, effective time.Duration) {
+func schedule(c Certificate, before time.Duration, jitter float64, renewed Renewed) (at time.Time, effective time.Duration) {
 	start := c.NotBefore
 	ours := renewed.Fingerprint == c.Fingerprint
 	if ours && renewed.Time.After(start) {
 		start = renewed.Time
 	}
-	effective = max(0, min(cmp.Or(before, DefaultBefore), c.NotAfter.Sub(start)/3)).Truncate(time.Second)
+	effective = max(0, min(cmp.Or(before, defaultBefore), c.NotAfter.Sub(start)/3)).Truncate(time.Second)
 	earlier := time.Duration(jitter * float64(min(effective/20, maxJitter))).Truncate(time.Second)
 	at = c.NotAfter.Add(-effective - earlier)
 	if earliest := renewed.Time.Add(minInterval); ours && at.Before(earliest) {
@@ -68,7 +68,7 @@ func (m moment) start(now time.Time) time.Time {
 // urgentFrom is when windows are not waited for any longer: never before half of the time that is left after the renewal
 // was due has passed, so that windows count for short-lived certificates too.
 func (m moment) urgentFrom() time.Time {
-	return m.Certificate.NotAfter.Add(-min(cmp.Or(m.UrgentBefore, DefaultUrgentBefore), m.base.Before/2))
+	return m.Certificate.NotAfter.Add(-min(cmp.Or(m.UrgentBefore, defaultUrgentBefore), m.base.Before/2))
 }
 
 // rolloutTime is how long a rollout may take.

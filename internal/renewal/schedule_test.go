@@ -46,7 +46,7 @@ func TestSchedule(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			at, effective := Schedule(c.certificate, c.before, 0, c.renewed)
+			at, effective := schedule(c.certificate, c.before, 0, c.renewed)
 			g.Expect(effective).To(Equal(c.effective))
 			g.Expect(at.Sub(noon)).To(Equal(c.at))
 		})
@@ -61,7 +61,7 @@ func TestScheduleProperties(t *testing.T) {
 		c := Certificate{Fingerprint: "f", NotBefore: noon, NotAfter: noon.Add(time.Second + randomDuration(random, 500*day).Truncate(time.Second))}
 		before := time.Second + randomDuration(random, 500*day)
 		renewed := Renewed{Fingerprint: "f", Time: noon.Add(randomDuration(random, c.NotAfter.Sub(noon)))}
-		at, effective := Schedule(c, before, 0, renewed)
+		at, effective := schedule(c, before, 0, renewed)
 		told := fmt.Sprintf("%v of %v, renewed after %v: %v, %v", before, c.NotAfter.Sub(noon), renewed.Time.Sub(noon), at.Sub(noon), effective)
 		g.Expect(at.After(c.NotAfter)).To(BeFalse(), told)
 		left := c.NotAfter.Sub(renewed.Time)
@@ -81,7 +81,7 @@ func TestScheduleEndsWhereTheExpiryDoesNotMove(t *testing.T) {
 	c := Certificate{Fingerprint: "0", NotBefore: noon, NotAfter: expiry}
 	renewed := Renewed{}
 	for {
-		at, _ := Schedule(c, 1000*day, 0, renewed)
+		at, _ := schedule(c, 1000*day, 0, renewed)
 		if at.After(now) {
 			now = at
 		}

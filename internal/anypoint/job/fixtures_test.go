@@ -131,7 +131,7 @@ func terminated(code int32, reason, message string) corev1.ContainerState {
 func handoff(content string) *corev1.Secret {
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: HandoffName("ingress")}, Type: HandoffType}
 	if content != "" {
-		s.Labels, s.Data = map[string]string{LabelHandedOver: "true"}, map[string][]byte{registration.DefaultKey: []byte(content)}
+		s.Labels, s.Data = map[string]string{labelHandedOver: "true"}, map[string][]byte{registration.DefaultKey: []byte(content)}
 	}
 	return s
 }

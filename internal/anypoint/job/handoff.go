@@ -53,7 +53,7 @@ func update(ctx context.Context, config *rest.Config, metadata string, data map[
 		return fmt.Errorf("reading which Secret to hand the result over in: %w", err)
 	}
 	if secret.Data = data; data != nil {
-		metav1.SetMetaDataLabel(&secret.ObjectMeta, LabelHandedOver, "true")
+		metav1.SetMetaDataLabel(&secret.ObjectMeta, labelHandedOver, "true")
 	}
 	api, err := corev1client.NewForConfig(config)
 	if err != nil {

@@ -142,7 +142,7 @@ func TestHandOffUpdatesThisAttemptsSecret(t *testing.T) {
 	g.Expect(sent.UID).To(BeEquivalentTo("the-handoff"))
 	g.Expect(sent.ResourceVersion).To(BeEmpty())
 	g.Expect(sent.Type).To(Equal(HandoffType))
-	g.Expect(sent.Labels).To(Equal(map[string]string{"a": "b", LabelHandedOver: "true"}))
+	g.Expect(sent.Labels).To(Equal(map[string]string{"a": "b", labelHandedOver: "true"}))
 	g.Expect(api.asked[0].URL.RawQuery).To(BeEmpty(), "it is no dry run")
 	g.Expect(sent.Data).To(Equal(map[string][]byte{registration.DefaultKey: []byte(content)}))
 }

@@ -255,7 +255,7 @@ func startError(reason string) corev1.ContainerState {
 
 func otherKey(content string) *corev1.Secret {
 	s := handoff("")
-	s.Labels, s.Data = map[string]string{LabelHandedOver: "true"}, map[string][]byte{"other": []byte(content)}
+	s.Labels, s.Data = map[string]string{labelHandedOver: "true"}, map[string][]byte{"other": []byte(content)}
 	return s
 }
 

@@ -18,8 +18,8 @@ import (
 // LabelFlexRegistration, on what a renewal makes, names the FlexRegistration that it is for.
 const LabelFlexRegistration = "gateway.flexops.dev/flexregistration"
 
-// LabelHandedOver, on the handoff Secret, says that a pod has written it: that is seen without reading it.
-const LabelHandedOver = "gateway.flexops.dev/handed-over"
+// labelHandedOver, on the handoff Secret, says that a pod has written it: that is seen without reading it.
+const labelHandedOver = "gateway.flexops.dev/handed-over"
 
 // The types of the Secrets of a renewal. A Secret's type can't be changed, so nobody's Secret turns into one of them.
 const (
@@ -102,7 +102,7 @@ func (a *attempt) handoffError(doing string, err error) error {
 func (a *attempt) isHandedOver(ctx context.Context) bool {
 	handoff := secretMetadata()
 	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff)
-	return err == nil && handoff.Labels[LabelHandedOver] != ""
+	return err == nil && handoff.Labels[labelHandedOver] != ""
 }
 
 // secretMetadata is for reading a Secret's.
