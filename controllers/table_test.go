@@ -120,7 +120,7 @@ func TestConditionsFollowTheTable(t *testing.T) {
 					o := renewal.Observation{Certificate: certificate, Record: renewal.Record{
 						Newest: certificate, Attempts: renewal.Attempts{Fingerprint: "f", Failed: failed}, Rollout: renewal.Rollout{Fingerprint: "f"},
 					}}
-					all := conditions(o, renewal.Decision{State: renewal.State(reason), Message: "m", Due: due, Urgent: urgent, RenewalTime: now}, now)
+					all := conditions(o, renewal.Decision{State: renewal.State(reason), Message: "m", Timing: renewal.Timing{Due: due, Urgent: urgent, RenewalTime: now}}, now)
 
 					want := r.ready == ready || r.ready == untilDue && !due || r.ready == untilUrgent && !urgent || r.ready == onCourse && failed < 3
 					got := meta.FindStatusCondition(all, v1alpha1.ConditionReady)

@@ -33,7 +33,7 @@ func (o Observation) openIntent() *Intent {
 
 func (m moment) interrupted() *Decision {
 	intent := m.openIntent()
-	if intent == nil || !m.base.Due || !waiting(intent.Until, m.now) {
+	if intent == nil || !m.Due || !waiting(intent.Until, m.now) {
 		return nil
 	}
 	return wait(Interrupted, "attempt %d to renew certificate %s was started at %s by %s and has no outcome yet; it is repeated after %s",
@@ -45,7 +45,7 @@ func (m moment) blocked() *Decision { return found(m.Blocked) }
 // refused keeps credentials that were refused for another gateway from being tried for this one too.
 func (m moment) refused() *Decision {
 	r := m.Refused
-	if !m.base.Due || r == nil || !waiting(r.Until, m.now) || m.asksAnew() {
+	if !m.Due || r == nil || !waiting(r.Until, m.now) || m.asksAnew() {
 		return nil
 	}
 	return wait(r.State, "%s; they are tried again when the credentials Secret changes, or at %s", r.Message, stamp(r.Until)).nextAttempt(r.Until)
@@ -66,7 +66,7 @@ func (m moment) unresolved() *Decision {
 		count, last = count+1, i.Since
 	}
 	again := last.Add(day)
-	if !m.base.Due || count < MaxUnresolved || m.asksAnew() || !waiting(again, m.now) {
+	if !m.Due || count < MaxUnresolved || m.asksAnew() || !waiting(again, m.now) {
 		return nil
 	}
 	return wait(UnresolvedAttempts, "%d attempts to renew certificate %s ended without an answer from Anypoint, the last at %s (%s): "+
@@ -77,7 +77,7 @@ func (m moment) unresolved() *Decision {
 func (m moment) backoff() *Decision {
 	a := m.attempts()
 	changed := a.Refused != "" && a.Refused != m.Credentials || a.Image != "" && a.Image != m.Image
-	if !m.base.Due || !waiting(a.Next, m.now) || changed || m.asksAnew() {
+	if !m.Due || !waiting(a.Next, m.now) || changed || m.asksAnew() {
 		return nil
 	}
 	next := a.Next
@@ -100,7 +100,7 @@ func (m moment) backoff() *Decision {
 // attempt that failed, or was interrupted, is repeated for an hour. A person who asks for a renewal wants it now.
 func (m moment) outsideWindow() *Decision {
 	a := m.attempts()
-	if !m.base.Due || !m.base.Start.IsZero() && !m.base.Start.After(m.now) || a.Failed > 0 && goesOn(a.Last, m.now) {
+	if !m.Due || !m.Start.IsZero() && !m.Start.After(m.now) || a.Failed > 0 && goesOn(a.Last, m.now) {
 		return nil
 	}
 	if i := m.openIntent(); i != nil && goesOn(i.Until, m.now) {
@@ -141,11 +141,11 @@ func (m moment) untilWindow() *Decision {
 	case a.Failed > 0:
 		state, why = a.State, fmt.Sprintf("attempt %d to renew certificate %s failed at %s: %s; the next waits until a window opens", a.Failed, m.Certificate.SerialNumber, stamp(a.Last), a.Message)
 	}
-	if m.base.Start.IsZero() {
+	if m.Start.IsZero() {
 		return wait(state, "%s: nothing starts before that is corrected, since spec.renewal.urgentPolicy is Wait", why)
 	}
-	d := wait(state, "%s: it starts at %s", why, stamp(m.base.Start)).nextAttempt(m.base.Start)
-	if !m.UrgentWait && m.base.Start.Equal(m.urgentFrom()) {
+	d := wait(state, "%s: it starts at %s", why, stamp(m.Start)).nextAttempt(m.Start)
+	if !m.UrgentWait && m.Start.Equal(m.urgentFrom()) {
 		d.Message += ", when it is urgent, since no window opens before"
 	}
 	return d
@@ -153,12 +153,12 @@ func (m moment) untilWindow() *Decision {
 
 // noWindowInTime tells that the certificate would expire before a window opens; nil where one opens.
 func (m moment) noWindowInTime() *Decision {
-	if !m.UrgentWait || m.WindowInvalid != nil || !m.base.Start.IsZero() && !m.base.Start.After(m.Certificate.NotAfter) {
+	if !m.UrgentWait || m.WindowInvalid != nil || !m.Start.IsZero() && !m.Start.After(m.Certificate.NotAfter) {
 		return nil
 	}
-	d := wait(NoWindowInTime, "no window opens before the certificate expires at %s, and spec.renewal.urgentPolicy is Wait: open one, or let it proceed", stamp(m.Certificate.NotAfter)).nextAttempt(m.base.Start)
-	if !m.base.Start.IsZero() {
-		d.Message += "; the next opens at " + stamp(m.base.Start)
+	d := wait(NoWindowInTime, "no window opens before the certificate expires at %s, and spec.renewal.urgentPolicy is Wait: open one, or let it proceed", stamp(m.Certificate.NotAfter)).nextAttempt(m.Start)
+	if !m.Start.IsZero() {
+		d.Message += "; the next opens at " + stamp(m.Start)
 	}
 	return d
 }
@@ -167,7 +167,7 @@ func (m moment) noWindowInTime() *Decision {
 // with them is likely to be wrong here, too. One a day is let through, and what a person asks for.
 func (m moment) paused() *Decision {
 	f, until := m.Fleet, m.Fleet.Last.Add(day)
-	if !m.base.Due || !f.Failing() || !waiting(until, m.now) || m.base.Urgent || m.Requested() {
+	if !m.Due || !f.Failing() || !waiting(until, m.now) || m.Urgent || m.Requested() {
 		return nil
 	}
 	limit := m.urgentFrom()
@@ -192,12 +192,12 @@ func here(f Fleet) string {
 }
 
 func (m moment) due() *Decision {
-	if !m.base.Due {
+	if !m.Due {
 		return nil
 	}
 	d := do(StepRenew, Renewing, "renewing certificate %s, which expires at %s", m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter))
 	open := m.WindowInvalid == nil && m.Windows.Next(m.now, m.rolloutTime()).Equal(m.now)
-	if !m.Requested() && !open && m.base.Urgent {
+	if !m.Requested() && !open && m.Urgent {
 		d.Message += "; this is urgent, so that no window is waited for"
 	}
 	return d

@@ -60,7 +60,7 @@ func (m moment) stays() *Decision {
 			names += " and " + m.Record.Previous.SerialNumber
 		}
 		return m.afterRollout(wait(PinUnknown, "spec.pin names certificate %s, but only %s can be gone back to: correct it, or remove it", m.Pin, names))
-	case m.pins() && m.base.Due:
+	case m.pins() && m.Due:
 		return m.afterRollout(wait(Pinned, "a renewal is due, but spec.pin keeps certificate %s, which expires at %s: remove spec.pin to renew", m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter)))
 	default:
 		return nil

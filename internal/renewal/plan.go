@@ -80,8 +80,13 @@ type Decision struct {
 	// NextAttempt is when a renewal that is held up is tried at the latest.
 	NextAttempt time.Time
 
+	Timing
+}
+
+// Timing says when the certificate is renewed, wherever the registration could be read.
+type Timing struct {
 	// RenewalTime is when the certificate is due, Before how long before its expiry that is; Due says whether
-	// it is due now, Urgent whether windows don't count any more. They are set wherever the registration could be read.
+	// it is due now, Urgent whether windows don't count any more.
 	RenewalTime time.Time
 	Before      time.Duration
 	Due, Urgent bool
@@ -89,12 +94,11 @@ type Decision struct {
 	Start time.Time
 }
 
-// moment is what rules decide by: an observation, the time, and those fields of the decision that are the same whichever rule
-// decides.
+// moment is what rules decide by.
 type moment struct {
 	Observation
-	now  time.Time
-	base Decision
+	Timing
+	now time.Time
 }
 
 // rules are asked from top to bottom; the first that returns a decision ends the list.
@@ -135,16 +139,15 @@ var rules = []func(moment) *Decision{
 // Plan decides the next step.
 func Plan(o Observation, now time.Time) Decision {
 	m := moment{Observation: o, now: now}
-	base := &m.base
 	if o.Unreadable == nil {
-		base.RenewalTime, base.Before = schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
-		base.Due = !now.Before(base.RenewalTime) || o.Requested()
-		base.Urgent = base.Due && !now.Before(m.urgentFrom())
-		base.Start = m.start(now)
+		m.RenewalTime, m.Timing.Before = schedule(o.Certificate, o.Before, o.Jitter, o.Record.Renewed)
+		m.Due = !now.Before(m.RenewalTime) || o.Requested()
+		m.Urgent = m.Due && !now.Before(m.urgentFrom())
+		m.Start = m.start(now)
 	}
 	for _, rule := range rules {
 		if d := rule(m); d != nil {
-			d.RenewalTime, d.Before, d.Due, d.Urgent, d.Start = base.RenewalTime, base.Before, base.Due, base.Urgent, base.Start
+			d.Timing = m.Timing
 			if d.Step == StepWait {
 				d.Next = m.next(d.At)
 				d.At = soonest(now.Add(day), d.Next)
@@ -158,7 +161,7 @@ func Plan(o Observation, now time.Time) Decision {
 // next adds the moments at which conditions change to the one that the rule waits for. Once a day everything is looked at
 // again all the same, so that a missed event or a stopped timer can't last.
 func (m moment) next(waited time.Time) (next time.Time) {
-	for _, at := range []time.Time{waited, m.base.RenewalTime, m.ServingUntil(), m.Certificate.NotBefore} {
+	for _, at := range []time.Time{waited, m.RenewalTime, m.ServingUntil(), m.Certificate.NotBefore} {
 		if at.After(m.now) {
 			next = soonest(next, at)
 		}
@@ -224,10 +227,10 @@ func (m moment) suspended() *Decision {
 	if !m.Suspended {
 		return nil
 	}
-	if m.base.Due {
+	if m.Due {
 		return wait(Suspended, "a renewal is due but spec.suspend is set: remove it to renew")
 	}
-	return wait(Suspended, "nothing is renewed or rolled while spec.suspend is set; a renewal will be due at %s", stamp(m.base.RenewalTime))
+	return wait(Suspended, "nothing is renewed or rolled while spec.suspend is set; a renewal will be due at %s", stamp(m.RenewalTime))
 }
 
 func (m moment) confirmed() *Decision {
@@ -343,14 +346,14 @@ func (m moment) scheduled() *Decision {
 		return wait(Pinned, "the gateway stays with certificate %s, which spec.pin names and which expires at %s: it is not renewed before spec.pin is removed", m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter))
 	}
 	if m.WindowInvalid != nil {
-		return wait(m.WindowInvalid.State, "%s; the renewal is due at %s", m.WindowInvalid.Message, stamp(m.base.RenewalTime))
+		return wait(m.WindowInvalid.State, "%s; the renewal is due at %s", m.WindowInvalid.Message, stamp(m.RenewalTime))
 	}
 	if d := m.noWindowInTime(); d != nil {
 		return d
 	}
-	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(m.Certificate.NotAfter), stamp(m.base.Start))
-	if m.base.Start.After(m.base.RenewalTime) {
-		d.Message += ", in the first window after " + stamp(m.base.RenewalTime)
+	d := wait(Scheduled, "the certificate expires at %s and is renewed at %s", stamp(m.Certificate.NotAfter), stamp(m.Start))
+	if m.Start.After(m.RenewalTime) {
+		d.Message += ", in the first window after " + stamp(m.RenewalTime)
 	}
 	return d
 }

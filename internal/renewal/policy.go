@@ -14,15 +14,15 @@ func (m moment) observing() *Decision {
 		return found(m.Excluded)
 	case m.Blocked != nil:
 		return found(m.Blocked)
-	case m.base.Due:
+	case m.Due:
 		return wait(Observing, "a renewal is due, but the operator runs with --observe-only: it neither renews nor rolls anything")
 	}
-	return wait(Observing, "a renewal will be due at %s; the operator runs with --observe-only, so it only watches", stamp(m.base.RenewalTime))
+	return wait(Observing, "a renewal will be due at %s; the operator runs with --observe-only, so it only watches", stamp(m.RenewalTime))
 }
 
 // follows leaves the renewal to somebody else, and warns where none comes.
 func (m moment) follows() *Decision {
-	if !m.Follow || !m.base.Due {
+	if !m.Follow || !m.Due {
 		return nil
 	}
 	d := wait(Following, "certificate %s expires at %s, and spec.renewal.policy is Follow: whoever renews this registration is to put the renewed one into the gateway's Secret", m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter)).until(m.urgentFrom())
@@ -32,7 +32,7 @@ func (m moment) follows() *Decision {
 // unapproved waits for a person, however urgent the renewal is.
 func (m moment) unapproved() *Decision {
 	serial := m.Certificate.SerialNumber
-	if !m.Manual || !m.base.Due || m.approved() {
+	if !m.Manual || !m.Due || m.approved() {
 		return nil
 	}
 	d := wait(AwaitingApproval, "the renewal of certificate %s, which expires at %s, awaits approval: set spec.renewal.approve, or the annotation gateway.flexops.dev/approve, to %s. "+
@@ -98,5 +98,5 @@ func (o Observation) noted() *Decision {
 
 // renews says that a renewal which is due is going to start, sooner or later.
 func (m moment) renews() bool {
-	return m.base.Due && !m.pins() && !m.Follow && (!m.Manual || m.approved())
+	return m.Due && !m.pins() && !m.Follow && (!m.Manual || m.approved())
 }

@@ -147,6 +147,6 @@ func TestHistory(t *testing.T) {
 	g.Expect(before.History).To(HaveLen(4), "a transition leaves what it starts from alone")
 
 	g.Expect(Cause(seen(older), Decision{})).To(Equal("Due"))
-	g.Expect(Cause(seen(older), Decision{Urgent: true})).To(Equal("Urgent"))
-	g.Expect(Cause(seen(older).with(func(o *Observation) { o.Manual, o.RenewRequest = true, "ticket 7" }), Decision{Urgent: true})).To(Equal("Requested: ticket 7, approved"))
+	g.Expect(Cause(seen(older), Decision{Timing: Timing{Urgent: true}})).To(Equal("Urgent"))
+	g.Expect(Cause(seen(older).with(func(o *Observation) { o.Manual, o.RenewRequest = true, "ticket 7" }), Decision{Timing: Timing{Urgent: true}})).To(Equal("Requested: ticket 7, approved"))
 }

@@ -47,7 +47,7 @@ func (m moment) start(now time.Time) time.Time {
 	if m.Requested() {
 		return now
 	}
-	from := m.base.RenewalTime
+	from := m.RenewalTime
 	if now.After(from) {
 		from = now
 	}
@@ -68,7 +68,7 @@ func (m moment) start(now time.Time) time.Time {
 // urgentFrom is when windows are not waited for any longer: never before half of the time that is left after the renewal
 // was due has passed, so that windows count for short-lived certificates too.
 func (m moment) urgentFrom() time.Time {
-	return m.Certificate.NotAfter.Add(-min(cmp.Or(m.UrgentBefore, defaultUrgentBefore), m.base.Before/2))
+	return m.Certificate.NotAfter.Add(-min(cmp.Or(m.UrgentBefore, defaultUrgentBefore), m.Timing.Before/2))
 }
 
 // rolloutTime is how long a rollout may take.
