@@ -283,18 +283,18 @@ func (m moment) unpublished() *Decision {
 // hour where the older one is about to expire.
 const maxContests = 3
 
-// reverted restores the newest registration: an old one would let the certificate expire after all.
+// reverted restores the desired registration: an old one would let the certificate expire after all.
 func (m moment) reverted() *Decision {
 	if m.Standing != Older {
 		return nil
 	}
-	note := m.noted()
+	note, desired := m.noted(), m.Record.Desired()
 	switch {
 	case note != nil && (m.External || m.Follow):
 		return note
 	case m.Follow:
 		return wait(Reverted, "the gateway's Secret holds certificate %s (expires %s), which is older than %s (expires %s), which was there before; it is not restored, since spec.renewal.policy is Follow: have it put back by whoever writes the Secret",
-			m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter), m.Record.Newest.SerialNumber, stamp(m.Record.Newest.NotAfter))
+			m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter), desired.SerialNumber, stamp(desired.NotAfter))
 	case m.External:
 		return m.awaited()
 	case m.Unwritable != nil:
@@ -306,7 +306,7 @@ func (m moment) reverted() *Decision {
 		again = v.Last.Add(time.Hour) // It would expire meanwhile.
 	}
 	if v.Count < maxContests || v.Written.Equal(m.SecretChanged) || !waiting(again, m.now) || m.Requested() && m.RenewRequest != v.Request {
-		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", m.Record.Newest.SerialNumber, m.Certificate.SerialNumber)
+		return do(StepRestore, Restoring, "restoring certificate %s, in whose place somebody has put %s back", desired.SerialNumber, m.Certificate.SerialNumber)
 	}
 	if note != nil {
 		return note
@@ -314,7 +314,7 @@ func (m moment) reverted() *Decision {
 	return wait(Reverted, "somebody has put certificate %s (expires %s) back into the gateway's Secret for the %d. time within a day, in the place of %s (expires %s), which is restored again at %s, or at once, and renewed, when the annotation gateway.flexops.dev/renew is set to a new value: "+
 		"keep the Secret with kubectl annotate secret NAME helm.sh/resource-policy=keep, then take the registration out of what writes it (with MuleSoft's chart: set registration.secretName to the Secret); "+
 		"or set spec.suspend to go on with the old one",
-		m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter), v.Count+1, m.Record.Newest.SerialNumber, stamp(m.Record.Newest.NotAfter), stamp(again)).until(again)
+		m.Certificate.SerialNumber, stamp(m.Certificate.NotAfter), v.Count+1, desired.SerialNumber, stamp(desired.NotAfter), stamp(again)).until(again)
 }
 
 // restoredMargin is how long after the Secret was written pods may still come up with what it held before.

@@ -315,6 +315,7 @@ func TestPlan(t *testing.T) {
 		"pinned, a newer one":           {o: pinnedAt(older).with(standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
 		"pinned, not yet, a newer one":  {o: published(older, newest).with(record(rolledOut), pinnedTo(older), standing(Newer, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
 		"pinned, another registration":  {o: pinnedAt(older).with(standing(Reregistered, certificate("D", 2*lifetime))), step: StepWait, state: Pinned},
+		"pinned, reverted, now unknown": {o: pinnedAt(older).with(pin(oldest), standing(Older, newest)), step: StepRestore, state: Restoring, message: "restoring certificate 5EB, in whose place somebody has put 5EC back"},
 		"unpinned":                      {o: pinnedAt(older).with(pin(Certificate{})), step: StepPin, state: RollingOut, message: "going on with certificate 5EC"},
 		"unpinned, publish":             {o: pinnedAt(older).with(record(func(r Record) Record { return r.Pinned("") }), pin(Certificate{}), standing(Older, older)), step: StepPublish, state: Renewing, message: "writing certificate 5EC"},
 		"pinned, suspended":             {o: published(older, newest).with(record(rolledOut), pin(older), suspended), step: StepWait, state: Suspended},
