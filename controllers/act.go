@@ -143,12 +143,12 @@ func (r *Reconciler) publish(ctx context.Context, o *observation) error {
 	return nil
 }
 
-// restore publishes the newest registration again. That it does is recorded first: which pods have come up meanwhile must
+// restore publishes the desired registration again. That it does is recorded first: which pods have come up meanwhile must
 // not be forgotten.
 func (r *Reconciler) restore(ctx context.Context, o *observation) error {
 	old, by := o.Certificate, gateway.Writer(o.secret, o.gateway.Key)
 	if changed := o.Record.Reverting(old, o.SecretChanged, r.Clock.Now(), o.RenewRequest); !reflect.DeepEqual(changed, o.Record) {
-		changed = changed.Told(renewal.Entry{Time: r.Clock.Now(), Action: "Restoration", Cause: by, From: old.SerialNumber, To: o.Record.Newest.SerialNumber, Outcome: renewal.Succeeded})
+		changed = changed.Told(renewal.Entry{Time: r.Clock.Now(), Action: "Restoration", Cause: by, From: old.SerialNumber, To: o.Record.Desired().SerialNumber, Outcome: renewal.Succeeded})
 		if err := r.save(ctx, o, nil, func(renewal.Record) renewal.Record { return changed }); err != nil {
 			return err
 		}

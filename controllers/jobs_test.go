@@ -21,6 +21,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -267,12 +268,17 @@ var _ = Describe("Renewing in Jobs", Ordered, ContinueOnFailure, func() {
 		s.eventually(v1alpha1.ConditionRenewed, "True/UpToDate")
 	})
 
-	It("lets the pod update its handoff Secret and nothing else", func(ctx context.Context) {
+	It("lets the pod update its handoff Secret and nothing else, and pull what the gateway's pods can", func(ctx context.Context) {
 		s := newScene(ctx, 10*day)
+		Eventually(func() error { // The gateway's pods have those of the account that they run as.
+			return admin.Patch(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "default"}},
+				client.RawPatch(types.MergePatchType, []byte(`{"imagePullSecrets":[{"name":"of-the-default"}]}`)))
+		}).Should(Succeed())
 		release := kubelets.holdFlexctl()
 		defer release()
 		s.create()
 		made := s.job()
+		Expect(made.Spec.Template.Spec.ImagePullSecrets).To(ContainElement(corev1.LocalObjectReference{Name: "of-the-default"}))
 		handoff := s.secret(job.HandoffName(s.fr.Name))
 		account := fmt.Sprintf("system:serviceaccount:%s:%s", s.namespace, made.Spec.Template.Spec.ServiceAccountName)
 		config, err := cluster.User(account, "system:serviceaccounts", "system:serviceaccounts:"+s.namespace, "system:authenticated")

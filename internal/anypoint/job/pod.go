@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -220,13 +220,11 @@ func apiAccess() corev1.Volume {
 func (a *attempt) pullSecrets(ctx context.Context) ([]corev1.LocalObjectReference, error) {
 	gateways := template(a.gateway)
 	all := slices.Clone(gateways.ImagePullSecrets)
-	if name := gateways.ServiceAccountName; name != "" {
-		account := &corev1.ServiceAccount{}
-		if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: name}, account); err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("getting ServiceAccount %s/%s for its pull secrets: %w", a.fr.Namespace, name, err)
-		}
-		all = append(all, account.ImagePullSecrets...)
+	account, name := &corev1.ServiceAccount{}, cmp.Or(gateways.ServiceAccountName, "default")
+	if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: name}, account); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("getting ServiceAccount %s/%s for its pull secrets: %w", a.fr.Namespace, name, err)
 	}
+	all = append(all, account.ImagePullSecrets...)
 	for _, name := range a.PullSecrets {
 		all = append(all, corev1.LocalObjectReference{Name: name})
 	}
