@@ -23,11 +23,16 @@ func (s *scene) backup() backup {
 	return backup{s.secret(operator.SecretName), s.secret(s.recordName())}
 }
 
-// restore puts an object of a backup in the place of the one that is there.
+// restore puts an object of a backup in the place of the one that is there. The operator may be quicker to make what is deleted.
 func (s *scene) restore(saved *corev1.Secret) {
 	GinkgoHelper()
-	Expect(client.IgnoreNotFound(admin.Delete(s.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: saved.Name}}))).To(Succeed())
-	Expect(admin.Create(s.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: saved.Name, Labels: saved.Labels}, Type: saved.Type, Data: saved.Data})).To(Succeed())
+	meta := metav1.ObjectMeta{Namespace: s.namespace, Name: saved.Name, Labels: saved.Labels}
+	Eventually(func() error {
+		if err := admin.Delete(s.ctx, &corev1.Secret{ObjectMeta: meta}); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		return admin.Create(s.ctx, &corev1.Secret{ObjectMeta: meta, Type: saved.Type, Data: saved.Data})
+	}).Should(Succeed())
 }
 
 var _ = Describe("After a disaster", func() {
