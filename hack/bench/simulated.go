@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -242,7 +243,7 @@ func (b *bench) backlog(ctx context.Context) error {
 	})
 }
 
-// rolledOut says that all that were due are renewed and rolled.
+// rolledOut says that all of the fleet that were due are renewed and rolled.
 func (b *bench) rolledOut(ctx context.Context, n int) bool {
 	var all v1alpha1.FlexRegistrationList
 	if b.admin.List(ctx, &all) != nil {
@@ -250,7 +251,7 @@ func (b *bench) rolledOut(ctx context.Context, n int) bool {
 	}
 	done := 0
 	for i := range all.Items {
-		if s := &all.Items[i].Status; s.Inspected != "" && s.LastRenewalTime != nil && s.Rollout != nil && s.Rollout.Completed {
+		if s := &all.Items[i].Status; strings.HasPrefix(all.Items[i].Namespace, "fleet-") && s.Inspected != "" && s.LastRenewalTime != nil && s.Rollout != nil && s.Rollout.Completed {
 			done++
 		}
 	}
