@@ -80,11 +80,11 @@ func slimDeployment(object any) (any, error) {
 }
 
 // secretMetadata stands for the metadata of Secrets, the only part of them that is watched.
-var secretMetadata = &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Secret"}}
+var secretMetadata = gateway.SecretMetadata()
 
 // watchedVersion is the version of a Secret as the watch shows it, "" where there is none.
 func watchedVersion(ctx context.Context, cache client.Reader, namespace, name string) (string, error) {
-	secret := secretMetadata.DeepCopy()
+	secret := gateway.SecretMetadata()
 	err := cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret)
 	return gateway.Version(secret), client.IgnoreNotFound(err)
 }

@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
 // heldSecrets reads and writes the Secrets of a gateway, and holds them as this process has read or written them last. They are read
@@ -27,7 +29,7 @@ func (r *Reconciler) secretsOf(fr types.NamespacedName) heldSecrets {
 
 // isCurrent says that the watch has shown nothing newer.
 func (h heldSecrets) isCurrent(ctx context.Context, held *corev1.Secret) bool {
-	watched := secretMetadata.DeepCopy()
+	watched := gateway.SecretMetadata()
 	if h.cache.Get(ctx, client.ObjectKeyFromObject(held), watched) != nil || watched.UID != held.UID {
 		return false
 	}

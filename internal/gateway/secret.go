@@ -49,6 +49,11 @@ func write(ctx context.Context, w client.Writer, secret *corev1.Secret) error {
 	return w.Update(ctx, secret, FieldOwner)
 }
 
+// SecretMetadata is for reading, or watching, the metadata of Secrets without their content.
+func SecretMetadata() *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Secret"}}
+}
+
 // Version of an object, by its UID and resourceVersion; "" of one that was not found.
 func Version(object client.Object) string {
 	if object.GetUID() == "" {

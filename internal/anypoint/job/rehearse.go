@@ -88,7 +88,7 @@ func (r *Runner) Rehearsal(fr *v1alpha1.FlexRegistration, g *gateway.Gateway, dr
 func (a *attempt) pullSecretsExist(ctx context.Context, references []corev1.LocalObjectReference) error {
 	var errs []error
 	for _, reference := range references {
-		if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: reference.Name}, secretMetadata()); apierrors.IsNotFound(err) {
+		if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: reference.Name}, gateway.SecretMetadata()); apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("pull secret %s does not exist: create it, or remove it from the gateway's pods, their ServiceAccount, or --job-pull-secrets", reference.Name))
 		} else if err != nil {
 			return fmt.Errorf("looking for pull secret %s: %w", reference.Name, err)

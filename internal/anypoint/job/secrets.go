@@ -100,14 +100,9 @@ func (a *attempt) handoffError(doing string, err error) error {
 
 // isHandedOver says whether the cache shows that a pod has handed its result over.
 func (a *attempt) isHandedOver(ctx context.Context) bool {
-	handoff := secretMetadata()
+	handoff := gateway.SecretMetadata()
 	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff)
 	return err == nil && handoff.Labels[labelHandedOver] != ""
-}
-
-// secretMetadata is for reading a Secret's.
-func secretMetadata() *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Secret"}}
 }
 
 // handedOver reads a result; nil where there is none yet.
