@@ -60,11 +60,7 @@ func collectConnection(c *v1alpha1.ExperienceHubConnection, metrics chan<- prome
 	for i := range c.Status.Renamed {
 		expires("renamed", &c.Status.Renamed[i])
 	}
-	suspended := 0.0
-	if c.Spec.Suspend {
-		suspended = 1
-	}
-	set(connectionSuspended, suspended)
+	set(connectionSuspended, float64(oneIf(c.Spec.Suspend)))
 	for _, condition := range c.Status.Conditions {
 		set(connectionCondition, 1, condition.Type, string(condition.Status), condition.Reason)
 	}

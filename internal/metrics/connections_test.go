@@ -3,7 +3,6 @@ package metrics
 import (
 	"testing"
 
-	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
@@ -24,14 +23,11 @@ func connection() *v1alpha1.ExperienceHubConnection {
 }
 
 func TestConnectionsAreCollected(t *testing.T) {
-	series := everything(t, NewActivity(), connection())
-	for name, want := range map[string]float64{
+	expectSeries(t, everything(t, NewActivity(), connection()), map[string]float64{
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=aeh,name=hub,namespace=hub,side=anypoint}":                        1_700_000_000,
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=Anypoint,name=hub,namespace=hub,side=salesforce}":                 1_700_000_001,
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=Anypoint_to_expire_20231114,name=hub,namespace=hub,side=renamed}": 1_700_000_002,
 		"experiencehubconnection_suspended{name=hub,namespace=hub}":                                                                                    1,
 		"experiencehubconnection_condition{name=hub,namespace=hub,reason=LoginRequired,status=True,type=ActionRequired}":                               1,
-	} {
-		NewWithT(t).Expect(series).To(HaveKeyWithValue(name, want))
-	}
+	})
 }

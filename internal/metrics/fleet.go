@@ -42,11 +42,11 @@ const listTimeout = 4 * time.Second
 
 // Filter is a server.Options.FilterProvider.
 func (f *Fleet) Filter(config *rest.Config, httpClient *http.Client) (server.Filter, error) {
-	after := func(log logr.Logger, process http.Handler) (http.Handler, error) { return f.after(log, process), nil }
-	if f.Access == nil {
-		return after, nil
+	access := server.Filter(func(_ logr.Logger, next http.Handler) (http.Handler, error) { return next, nil })
+	var err error
+	if f.Access != nil {
+		access, err = f.Access.Filter(config, httpClient)
 	}
-	access, err := f.Access.Filter(config, httpClient)
 	return func(log logr.Logger, process http.Handler) (http.Handler, error) {
 		return access(log, f.after(log, process))
 	}, err
@@ -136,11 +136,7 @@ var families = []family{
 		t.sample(int64(fr.Status.FailedAttempts), "name", fr.Name, "namespace", fr.Namespace)
 	}},
 	{"suspended", "Whether spec.suspend is set: 1 or 0.", func(t *text, fr *v1alpha1.FlexRegistration) {
-		suspended := int64(0)
-		if fr.Spec.Suspend {
-			suspended = 1
-		}
-		t.sample(suspended, "name", fr.Name, "namespace", fr.Namespace)
+		t.sample(oneIf(fr.Spec.Suspend), "name", fr.Name, "namespace", fr.Namespace)
 	}},
 	{"condition", "The conditions: 1 for each that there is.", func(t *text, fr *v1alpha1.FlexRegistration) {
 		for i := range fr.Status.Conditions {

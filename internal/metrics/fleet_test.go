@@ -84,6 +84,28 @@ func cached(t testing.TB, objects ...client.Object) client.WithWatch {
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
 }
 
+// serving serves a fleet after a process.
+func serving(t *testing.T, fleet *Fleet, log logr.Logger, process http.Handler) http.Handler {
+	t.Helper()
+	g := NewWithT(t)
+	filter, err := fleet.Filter(nil, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	handler, err := filter(log, process)
+	g.Expect(err).NotTo(HaveOccurred())
+	return handler
+}
+
+// unzipped is what was compressed, all of it.
+func unzipped(t *testing.T, r io.Reader) string {
+	t.Helper()
+	g := NewWithT(t)
+	zipped, err := gzip.NewReader(r)
+	g.Expect(err).NotTo(HaveOccurred())
+	all, err := io.ReadAll(zipped)
+	g.Expect(err).NotTo(HaveOccurred())
+	return string(all)
+}
+
 // scrape gets what an operator tells, as Prometheus does.
 func scrape(t *testing.T, fleet *Fleet, a *Activity) map[string]*dto.MetricFamily {
 	t.Helper()
@@ -92,11 +114,7 @@ func scrape(t *testing.T, fleet *Fleet, a *Activity) map[string]*dto.MetricFamil
 	if a != nil {
 		g.Expect(registry.Register(a)).To(Succeed())
 	}
-	filter, err := fleet.Filter(nil, nil)
-	g.Expect(err).NotTo(HaveOccurred())
-	handler, err := filter(logr.Discard(), promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	g.Expect(err).NotTo(HaveOccurred())
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(serving(t, fleet, logr.Discard(), promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	defer server.Close()
 	var bodies []string
 	for _, encoding := range []string{"gzip", "identity"} {
@@ -110,13 +128,12 @@ func scrape(t *testing.T, fleet *Fleet, a *Activity) map[string]*dto.MetricFamil
 		defer answer.Body.Close()
 		g.Expect(answer).To(HaveHTTPStatus(http.StatusOK))
 		g.Expect(answer.Header.Values("Content-Type")).To(ConsistOf(HavePrefix("text/plain; version=0.0.4")))
-		body := io.Reader(answer.Body)
 		if encoding == "gzip" {
 			g.Expect(answer.Header.Values("Content-Encoding")).To(ConsistOf("gzip"))
-			body, err = gzip.NewReader(body)
-			g.Expect(err).NotTo(HaveOccurred())
+			bodies = append(bodies, unzipped(t, answer.Body))
+			continue
 		}
-		all, err := io.ReadAll(body)
+		all, err := io.ReadAll(answer.Body)
 		g.Expect(err).NotTo(HaveOccurred())
 		bodies = append(bodies, string(all))
 	}
@@ -148,6 +165,14 @@ func samples(families map[string]*dto.MetricFamily) map[string]float64 {
 	return series
 }
 
+// expectSeries expects some series with their values, among others.
+func expectSeries(t *testing.T, series, want map[string]float64) {
+	t.Helper()
+	for name, value := range want {
+		NewWithT(t).Expect(series).To(HaveKeyWithValue(name, value))
+	}
+}
+
 // everything is all that is told of some objects and some activity.
 func everything(t *testing.T, a *Activity, objects ...client.Object) map[string]float64 {
 	t.Helper()
@@ -157,12 +182,8 @@ func everything(t *testing.T, a *Activity, objects ...client.Object) map[string]
 // answering serves a fleet after a process's answer, and returns what is answered to a scraper that takes gzip, and what is logged.
 func answering(t *testing.T, fleet *Fleet, process http.HandlerFunc) (*httptest.ResponseRecorder, string) {
 	t.Helper()
-	g := NewWithT(t)
-	filter, err := fleet.Filter(nil, nil)
-	g.Expect(err).NotTo(HaveOccurred())
 	var logged strings.Builder
-	handler, err := filter(funcr.New(func(_, line string) { logged.WriteString(line) }, funcr.Options{}), process)
-	g.Expect(err).NotTo(HaveOccurred())
+	handler := serving(t, fleet, funcr.New(func(_, line string) { logged.WriteString(line) }, funcr.Options{}), process)
 	request, answer := httptest.NewRequest(http.MethodGet, "/metrics", nil), httptest.NewRecorder()
 	request.Header.Set("Accept-Encoding", "gzip")
 	handler.ServeHTTP(answer, request)
@@ -194,11 +215,7 @@ func TestWhatCanBeToldIsTold(t *testing.T) {
 		})
 		answer, logged := answering(t, &Fleet{Cache: reader}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the process's\n") })
 		g.Expect(answer).To(HaveHTTPStatus(http.StatusOK))
-		body, err := gzip.NewReader(answer.Body)
-		g.Expect(err).NotTo(HaveOccurred())
-		all, err := io.ReadAll(body)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(string(all)).To(And(HavePrefix("the process's\n"), ContainSubstring(want)))
+		g.Expect(unzipped(t, answer.Body)).To(And(HavePrefix("the process's\n"), ContainSubstring(want)))
 		g.Expect(logged).To(And(ContainSubstring("metrics of FlexRegistrations"), ContainSubstring("not synced")))
 	}
 }
@@ -222,9 +239,7 @@ flexregistration_suspended{name="a",namespace="b"} 0
 }
 
 func TestFlexRegistrationsAreCollected(t *testing.T) {
-	g := NewWithT(t)
-	series := everything(t, NewActivity(), full(), unmanagedDeployment())
-	for name, want := range map[string]float64{
+	expectSeries(t, everything(t, NewActivity(), full(), unmanagedDeployment()), map[string]float64{
 		"flexregistration_serving_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":        1_700_003_600,
 		"flexregistration_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":                1_700_010_800,
 		"flexregistration_certificate_not_before_timestamp_seconds{name=ingress,namespace=gateway}":               1_699_996_400,
@@ -234,9 +249,7 @@ func TestFlexRegistrationsAreCollected(t *testing.T) {
 		"flexregistration_suspended{name=ingress,namespace=gateway}":                                              1,
 		"flexregistration_condition{name=ingress,namespace=gateway,reason=RolloutFailed,status=False,type=Ready}": 1,
 		"flex_gateway_unmanaged{deployment=forgotten,namespace=gateway}":                                          1,
-	} {
-		g.Expect(series).To(HaveKeyWithValue(name, want))
-	}
+	})
 }
 
 func TestWhatIsNotKnownIsAbsent(t *testing.T) {
@@ -253,7 +266,6 @@ func TestWhatIsGoneIsGone(t *testing.T) {
 }
 
 func TestActivityIsCounted(t *testing.T) {
-	g := NewWithT(t)
 	a := NewActivity()
 	claimed := renewal.Record{Intent: &renewal.Intent{Since: noon.Add(-20 * time.Second)}}
 	a.Recorded(claimed, claimed.Failed(renewal.Failure{State: renewal.State(anypoint.RateLimited)}, renewal.Certificate{}, noon))
@@ -266,8 +278,7 @@ func TestActivityIsCounted(t *testing.T) {
 	}
 	a.Requested("token", 200)
 	a.Requested("token", 0)
-	series := everything(t, a)
-	for name, want := range map[string]float64{
+	expectSeries(t, everything(t, a), map[string]float64{
 		"flexregistration_renewals_total{reason=RateLimited,result=failed}": 1,
 		"flexregistration_renewals_total{reason=,result=succeeded}":         1,
 		"flexregistration_renewals_total{reason=MFARequired,result=failed}": 0,
@@ -281,9 +292,7 @@ func TestActivityIsCounted(t *testing.T) {
 		"flexregistration_pins_total{}":                                     1,
 		"flexregistration_anypoint_requests_total{call=token,code=200}":     1,
 		"flexregistration_anypoint_requests_total{call=token,code=0}":       1,
-	} {
-		g.Expect(series).To(HaveKeyWithValue(name, want))
-	}
+	})
 }
 
 // TestEachReasonIsThereFromTheStart holds the list of reasons against the declarations of package anypoint: what is missing
