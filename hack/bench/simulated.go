@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -251,7 +250,7 @@ func (b *bench) rolledOut(ctx context.Context, n int) bool {
 	}
 	done := 0
 	for i := range all.Items {
-		if s := &all.Items[i].Status; strings.HasPrefix(all.Items[i].Namespace, "fleet-") && s.Inspected != "" && s.LastRenewalTime != nil && s.Rollout != nil && s.Rollout.Completed {
+		if s := &all.Items[i].Status; inFleet(all.Items[i].Namespace) && s.Inspected != "" && s.LastRenewalTime != nil && s.Rollout != nil && s.Rollout.Completed {
 			done++
 		}
 	}

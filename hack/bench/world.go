@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -138,7 +139,12 @@ func (b *bench) ca() string { return filepath.Join(b.directory, "ca.crt") }
 // namespaces are the fleet's.
 func (b *bench) namespaces() int { return (b.size.N + b.size.PerNamespace - 1) / b.size.PerNamespace }
 
-func fleetNamespace(i int) string { return fmt.Sprintf("fleet-%d", i) }
+// ofFleet is what the names of the fleet's namespaces begin with.
+const ofFleet = "fleet-"
+
+func fleetNamespace(i int) string { return ofFleet + strconv.Itoa(i) }
+
+func inFleet(namespace string) bool { return strings.HasPrefix(namespace, ofFleet) }
 
 // makeFleet makes gateways without their FlexRegistrations. Their Deployments have no pods: those would be what is measured.
 func (b *bench) makeFleet(ctx context.Context) error {
