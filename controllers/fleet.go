@@ -31,13 +31,12 @@ func (r *Reconciler) observeFleet(ctx context.Context, o *observation) error {
 	}
 	o.Fleet = renewal.Fleet{Most: r.MaxFailedRollouts}
 	var success time.Time
-	for i := range all.Items {
-		if at, succeeded := lastRollout(&all.Items[i]); succeeded && at.After(success) {
+	for _, fr := range all.Items {
+		if at, succeeded := lastRollout(fr); succeeded && at.After(success) {
 			success = at
 		}
 	}
-	for i := range all.Items {
-		fr := &all.Items[i]
+	for _, fr := range all.Items {
 		last := timeOf(fr.Status.LastRenewalTime)
 		if at, succeeded := lastRollout(fr); !succeeded && at.After(success) && !fr.Spec.Suspend && fr.DeletionTimestamp.IsZero() && !rolledOutSince(fr) {
 			o.Fleet.Failed++
@@ -70,8 +69,8 @@ func (r *Reconciler) recallTurns(ctx context.Context) error {
 	if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing all FlexRegistrations: %w", err)
 	}
-	for i := range all.Items {
-		if fr := &all.Items[i]; fr.Status.Rollout != nil && reasonOf(fr, v1alpha1.ConditionRolledOut) == v1alpha1.ReasonRollingOut {
+	for _, fr := range all.Items {
+		if fr.Status.Rollout != nil && reasonOf(fr, v1alpha1.ConditionRolledOut) == v1alpha1.ReasonRollingOut {
 			r.claims.keepTurn(turn{until: timeOf(fr.Status.Rollout.StartTime).Add(turnTime), rolling: true}, client.ObjectKeyFromObject(fr))
 		}
 	}

@@ -228,7 +228,7 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*v1alph
 		if len(live.Items) == 0 {
 			return nil, nil
 		}
-		fr = &live.Items[0]
+		fr = live.Items[0]
 	}
 	if !fr.DeletionTimestamp.IsZero() {
 		return nil, nil

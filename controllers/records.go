@@ -70,8 +70,7 @@ func (c recordCleaner) used(ctx context.Context, namespace string) (names []stri
 	if err := reader.List(ctx, &all, client.InNamespace(namespace)); err != nil {
 		return nil, false, fmt.Errorf("listing the FlexRegistrations of namespace %s: %w", namespace, err)
 	}
-	for i := range all.Items {
-		fr := &all.Items[i]
+	for _, fr := range all.Items {
 		g, _, err := gateway.Discover(ctx, c.Client, fr)
 		if err != nil {
 			return nil, false, err

@@ -49,8 +49,7 @@ func (r *Reconciler) atRest(ctx context.Context, fr *v1alpha1.FlexRegistration) 
 	if err != nil || finding != nil {
 		return again, false
 	}
-	var agents v1alpha1.FlexRegistrationList
-	if err := r.Client.List(ctx, &agents, client.MatchingFields{agentIndex: s.Gateway.AgentID}, client.UnsafeDisableDeepCopy); err != nil || len(agents.Items) > 1 {
+	if agents, err := r.ofAgent(ctx, s.Gateway.AgentID); err != nil || len(agents) > 1 {
 		return again, false // Who shares a gateway looks at the others.
 	}
 	if r.Jobs != nil {

@@ -102,10 +102,9 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 		return nil
 	}
 	found := r.list(ctx, anyone, client.MatchingFields{pausedIndex: "true"})
-	if fr.Status.Gateway != nil {
-		if agents := r.list(ctx, anyone, client.MatchingFields{agentIndex: fr.Status.Gateway.AgentID}); len(agents) > 1 || !slices.Contains(agents, requestFor(fr)) {
-			found = append(found, agents...)
-		}
+	sameAgent := func(other *v1alpha1.FlexRegistration) bool { return agentID(other) == agentID(fr) }
+	if agents := r.list(ctx, sameAgent, client.MatchingFields{agentIndex: beginning(agentID(fr))}); len(agents) > 1 || !slices.Contains(agents, requestFor(fr)) {
+		found = append(found, agents...)
 	}
 	return append(found, r.list(ctx, func(other *v1alpha1.FlexRegistration) bool {
 		// Those that wait because the credentials were refused for the one that has changed.
@@ -160,9 +159,9 @@ func (r *Reconciler) list(ctx context.Context, concerned func(*v1alpha1.FlexRegi
 	if err := r.Client.List(ctx, &all, append(of, client.UnsafeDisableDeepCopy)...); err != nil {
 		log.FromContext(ctx).Error(err, "listing the FlexRegistrations that a change concerns")
 	}
-	for i := range all.Items {
-		if concerned(&all.Items[i]) {
-			found = append(found, requestFor(&all.Items[i]))
+	for _, fr := range all.Items {
+		if concerned(fr) {
+			found = append(found, requestFor(fr))
 		}
 	}
 	return found

@@ -244,9 +244,13 @@ func (in *FlexRegistrationList) DeepCopyInto(out *FlexRegistrationList) {
 	in.ListMeta.DeepCopyInto(&out.ListMeta)
 	if in.Items != nil {
 		in, out := &in.Items, &out.Items
-		*out = make([]FlexRegistration, len(*in))
+		*out = make([]*FlexRegistration, len(*in))
 		for i := range *in {
-			(*in)[i].DeepCopyInto(&(*out)[i])
+			if (*in)[i] != nil {
+				in, out := &(*in)[i], &(*out)[i]
+				*out = new(FlexRegistration)
+				(*in).DeepCopyInto(*out)
+			}
 		}
 	}
 }

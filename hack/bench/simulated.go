@@ -249,8 +249,8 @@ func (b *bench) rolledOut(ctx context.Context, n int) bool {
 		return false
 	}
 	done := 0
-	for i := range all.Items {
-		if s := &all.Items[i].Status; inFleet(all.Items[i].Namespace) && s.Inspected != "" && s.LastRenewalTime != nil && s.Rollout != nil && s.Rollout.Completed {
+	for _, fr := range all.Items {
+		if s := &fr.Status; inFleet(fr.Namespace) && s.Inspected != "" && s.LastRenewalTime != nil && s.Rollout != nil && s.Rollout.Completed {
 			done++
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
@@ -26,7 +27,10 @@ func large(volume corev1.VolumeSource) *appsv1.Deployment {
 		},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: ptr.To[int32](2), ProgressDeadlineSeconds: ptr.To[int32](math.MaxInt32), Paused: true,
-			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "ingress"}},
+			Selector: &metav1.LabelSelector{
+				MatchLabels:      map[string]string{"app": "ingress"},
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: metav1.LabelSelectorOpIn, Values: []string{"edge"}}},
+			},
 			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType, RollingUpdate: &appsv1.RollingUpdateDeployment{MaxUnavailable: ptr.To(intstr.FromString("100%"))}},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "ingress"}, Annotations: map[string]string{v1alpha1.AnnotationRegistration: "f-1"}},
@@ -75,7 +79,13 @@ func TestSlimDeploymentsSayTheSame(t *testing.T) {
 	g.Expect(Mounts(slim)).To(Equal([]string{"s"}))
 	key, _ := mountedKey(slim.Spec.Template.Spec.Volumes, "s")
 	g.Expect(key).To(Equal("k"))
-	g.Expect(slim.Spec.Selector).To(Equal(whole.Spec.Selector))
+	for _, selects := range []*metav1.LabelSelector{whole.Spec.Selector, slim.Spec.Selector} {
+		selector, err := metav1.LabelSelectorAsSelector(selects)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(selector.Matches(labels.Set{"app": "ingress", "tier": "edge"})).To(BeTrue())
+		g.Expect(selector.Matches(labels.Set{"app": "ingress"})).To(BeFalse())
+		g.Expect(selector.Matches(labels.Set{"app": "egress", "tier": "edge"})).To(BeFalse())
+	}
 	g.Expect(slim.Spec.Template.Spec.NodeSelector).To(Equal(whole.Spec.Template.Spec.NodeSelector))
 	g.Expect(slim.Spec.Template.Spec.ImagePullSecrets).To(Equal(whole.Spec.Template.Spec.ImagePullSecrets))
 	is := (&Gateway{SecretName: "s", Deployments: []appsv1.Deployment{*slim}}).Container()

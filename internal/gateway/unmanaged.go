@@ -31,10 +31,9 @@ type Uncovered struct {
 
 // Unmanaged finds the Deployments of a namespace ("" for all) with a volume called "registration", made from a Secret, as the
 // vendor's chart has it, that none of the FlexRegistrations covers: by its target, or by its Secret. They are in the order of names.
-func Unmanaged(ctx context.Context, r client.Reader, namespace string, all []v1alpha1.FlexRegistration) (found []Uncovered, _ error) {
+func Unmanaged(ctx context.Context, r client.Reader, namespace string, all []*v1alpha1.FlexRegistration) (found []Uncovered, _ error) {
 	targets, secrets, sharing := map[types.NamespacedName]string{}, map[types.NamespacedName]bool{}, map[types.NamespacedName]string{}
-	for i := range all {
-		fr := &all[i]
+	for _, fr := range all {
 		secret := types.NamespacedName{Namespace: fr.Namespace, Name: ptr.Deref(fr.Spec.SecretRef, v1alpha1.SecretKeyReference{}).Name}
 		if target := fr.Spec.TargetRef; target == nil {
 			secrets[secret] = true
@@ -82,8 +81,8 @@ func WriteManifests(ctx context.Context, r client.Reader, namespace, credentials
 	for _, d := range found {
 		bySecret[d.secret] = append(bySecret[d.secret], d.Name)
 	}
-	for i := range all.Items {
-		taken[client.ObjectKeyFromObject(&all.Items[i])] = true
+	for _, fr := range all.Items {
+		taken[client.ObjectKeyFromObject(fr)] = true
 	}
 	for _, d := range found {
 		names := bySecret[d.secret]

@@ -154,17 +154,13 @@ func (f *Fleet) write(ctx context.Context, w io.Writer) error {
 	if err := f.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing FlexRegistrations: %w", err)
 	}
-	sorted := make([]*v1alpha1.FlexRegistration, len(all.Items))
-	for i := range sorted {
-		sorted[i] = &all.Items[i]
-	}
-	slices.SortFunc(sorted, func(a, b *v1alpha1.FlexRegistration) int {
+	slices.SortFunc(all.Items, func(a, b *v1alpha1.FlexRegistration) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
 	t := &text{Writer: bufio.NewWriter(w)}
 	for _, m := range families {
 		t.begin(prefix+m.name, m.help)
-		for _, fr := range sorted {
+		for _, fr := range all.Items {
 			m.tell(t, fr)
 		}
 	}

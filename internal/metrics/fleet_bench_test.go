@@ -15,7 +15,7 @@ import (
 // listed is a cache of FlexRegistrations alone.
 type listed struct {
 	client.Reader
-	all []v1alpha1.FlexRegistration
+	all []*v1alpha1.FlexRegistration
 }
 
 func (l listed) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
@@ -28,9 +28,9 @@ func (l listed) List(_ context.Context, list client.ObjectList, _ ...client.List
 // BenchmarkScrape reports what a scrape of a thousand FlexRegistrations allocates.
 func BenchmarkScrape(b *testing.B) {
 	const n = 1000
-	all := make([]v1alpha1.FlexRegistration, n)
+	all := make([]*v1alpha1.FlexRegistration, n)
 	for i := range all {
-		all[i] = *full()
+		all[i] = full()
 		all[i].Name = fmt.Sprintf("gateway-%d", i)
 		for range 8 {
 			all[i].Status.Conditions = append(all[i].Status.Conditions, metav1.Condition{Type: "Condition", Status: metav1.ConditionTrue, Reason: "AsExpected"})

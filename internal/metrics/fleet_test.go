@@ -223,9 +223,9 @@ func TestWhatCanBeToldIsTold(t *testing.T) {
 // TestOrder is that of names, whatever the cache's is.
 func TestOrder(t *testing.T) {
 	g := NewWithT(t)
-	var all []v1alpha1.FlexRegistration
+	var all []*v1alpha1.FlexRegistration
 	for _, key := range []string{"b/a", "a/c", "a/b"} {
-		fr := v1alpha1.FlexRegistration{}
+		fr := &v1alpha1.FlexRegistration{}
 		fr.Namespace, fr.Name, _ = strings.Cut(key, "/")
 		all = append(all, fr)
 	}
