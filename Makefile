@@ -106,7 +106,7 @@ clean: ## Remove what was built here; the caches stay
 
 .PHONY: generate
 generate: bin/controller-gen bin/crd-ref-docs ## Generate deep copies, the CRD, the roles and docs/reference.md from the code, and the chart's files from those
-	bin/controller-gen object paths=./api/...
+	bin/controller-gen object paths=./api/... paths=./internal/gateway
 	bin/controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=flex-registration-operator paths=./controllers/... output:rbac:dir=config/rbac
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir=config/rbac/handoff
@@ -136,10 +136,12 @@ verify-generated: bin/controller-gen bin/crd-ref-docs
 	bin/controller-gen object crd rbac:roleName=flex-registration-operator paths=./api/... paths=./controllers/... \
 	  output:object:dir="$$new/object" output:crd:dir="$$new/crd" output:rbac:dir="$$new/rbac" && \
 	bin/controller-gen rbac:roleName=flex-registration-operator-handoff paths=./internal/anypoint/job/... output:rbac:dir="$$new/handoff" && \
+	bin/controller-gen object paths=./internal/gateway output:object:dir="$$new/gateway" && \
 	go run ./hack/chart "$$new/chart" && \
 	$(API_REFERENCE) --output-path="$$new/reference.md" && \
 	diff -u docs/reference.md "$$new/reference.md" && \
 	{ diff -u api/v1alpha1/zz_generated.deepcopy.go "$$new/object/zz_generated.deepcopy.go" && \
+	  diff -u internal/gateway/zz_generated.deepcopy.go "$$new/gateway/zz_generated.deepcopy.go" && \
 	  diff -ru config/crd/bases "$$new/crd" && \
 	  diff -u config/rbac/role.yaml "$$new/rbac/role.yaml" && \
 	  diff -u config/rbac/handoff/role.yaml "$$new/handoff/role.yaml" && \

@@ -20,10 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -192,10 +190,6 @@ func run(arguments []string) error {
 		debug.SetGCPercent(25)
 	}
 
-	scheme, err := newScheme()
-	if err != nil {
-		return err
-	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -210,7 +204,7 @@ func run(arguments []string) error {
 		fleet.Access = &metrics.Access{Clock: clock.RealClock{}}
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        scheme,
+		Scheme:                        gateway.NewScheme(),
 		Cache:                         o.Scope.CacheOptions(),
 		Client:                        controllers.ClientOptions(),
 		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertificate, FilterProvider: fleet.Filter},
@@ -275,12 +269,6 @@ func run(arguments []string) error {
 	}
 	logger.Info("starting", "version", version, "commit", commit, "renewer", o.renewer, "selector", o.selector)
 	return mgr.Start(ctrl.SetupSignalHandler())
-}
-
-// newScheme knows the types that the operator uses.
-func newScheme() (*runtime.Scheme, error) {
-	scheme := runtime.NewScheme()
-	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
 }
 
 // check says what is wrong with flags that are valid one by one.
@@ -404,11 +392,7 @@ func listUnmanaged([]string) error {
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
-	scheme, err := newScheme()
-	if err != nil {
-		return err
-	}
-	c, err := client.New(config, client.Options{Scheme: scheme})
+	c, err := client.New(config, client.Options{Scheme: gateway.NewScheme()})
 	if err != nil {
 		return fmt.Errorf("connecting to the cluster: %w", err)
 	}

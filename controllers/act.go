@@ -163,7 +163,7 @@ func (r *Reconciler) restore(ctx context.Context, o *observation) error {
 func (r *Reconciler) roll(ctx context.Context, o *observation, name string) error {
 	i := slices.IndexFunc(o.Deployments, func(d renewal.Deployment) bool { return d.Name == name })
 	d, annotation := &o.Deployments[i], o.Record.Rollout.Annotation()
-	if err := gateway.Roll(ctx, r.Client, &o.gateway.Deployments[i], annotation); err != nil {
+	if err := gateway.Roll(ctx, r.Client, o.gateway.Deployments[i], annotation); err != nil {
 		return err
 	}
 	*d = renewal.Deployment{Name: d.Name, UID: d.UID, Annotation: annotation, Message: "it has just begun"}

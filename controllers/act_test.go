@@ -30,7 +30,7 @@ func TestNoRolloutIsCompleteBeforeItsPodsWereLookedAt(t *testing.T) {
 	g := NewWithT(t)
 	complete := time.Now().Truncate(time.Second)
 	record := renewal.Record{Rollout: renewal.Rollout{Sequence: 1, Fingerprint: "f", Rolled: []renewal.Rolled{{UID: "u", At: complete.Add(-time.Minute)}}}}
-	d := appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "ingress", UID: "u"}}
+	d := &gateway.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "ingress", UID: "u"}}
 	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "ingress"}}
 	d.Spec.Template.Annotations = map[string]string{v1alpha1.AnnotationRegistration: record.Rollout.Annotation()}
 	d.Status = appsv1.DeploymentStatus{Replicas: 1, UpdatedReplicas: 1, AvailableReplicas: 1, Conditions: []appsv1.DeploymentCondition{
@@ -49,7 +49,7 @@ func TestNoRolloutIsCompleteBeforeItsPodsWereLookedAt(t *testing.T) {
 	d.Spec.Replicas = ptr.To[int32](1)
 	clk := clocktesting.NewFakeClock(complete.Add(59 * time.Second))
 	r := &Reconciler{APIReader: fake.NewClientBuilder().WithObjects(crashed).Build(), Clock: clk}
-	o := &observation{gateway: &gateway.Gateway{Namespace: "n", SecretName: "s", Deployments: []appsv1.Deployment{d}}, Observation: renewal.Observation{Settle: time.Minute, Record: record}}
+	o := &observation{gateway: &gateway.Gateway{Namespace: "n", SecretName: "s", Deployments: []*gateway.Deployment{d}}, Observation: renewal.Observation{Settle: time.Minute, Record: record}}
 	g.Expect(r.observeDeployments(t.Context(), o)).To(Succeed())
 	g.Expect(o.Deployments[0].Complete).To(BeTrue())
 	g.Expect(o.Deployments[0].Unstable).To(BeEmpty())

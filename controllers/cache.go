@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -49,10 +48,10 @@ func (s Scope) CacheOptions() cache.Options {
 		DefaultNamespaces:    namespaces,
 		DefaultLabelSelector: s.Selector,
 		ByObject: map[client.Object]cache.ByObject{
-			secretMetadata:       {Label: labels.Everything(), Field: fields.ParseSelectorOrDie(mayMatter), Transform: onlyIdentity},
-			&appsv1.Deployment{}: {Label: labels.Everything(), Transform: slimDeployment},
-			&corev1.Pod{}:        {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
-			&batchv1.Job{}:       {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			secretMetadata:        {Label: labels.Everything(), Field: fields.ParseSelectorOrDie(mayMatter), Transform: onlyIdentity},
+			&gateway.Deployment{}: {Label: labels.Everything()},
+			&corev1.Pod{}:         {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
+			&batchv1.Job{}:        {Label: labels.SelectorFromSet(labels.Set{job.LabelComponent: job.ComponentRenewal})},
 		},
 		DefaultTransform: slim,
 	}
@@ -67,14 +66,6 @@ func slim(object any) (any, error) {
 	if o, err := meta.Accessor(object); err == nil {
 		o.SetManagedFields(nil)
 		delete(o.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
-	}
-	return object, nil
-}
-
-// slimDeployment leaves of a Deployment what somebody here reads.
-func slimDeployment(object any) (any, error) {
-	if d, ok := object.(*appsv1.Deployment); ok {
-		gateway.Slim(d)
 	}
 	return object, nil
 }

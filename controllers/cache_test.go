@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/flexops/flex-registration-operator/controllers"
-	"github.com/flexops/flex-registration-operator/test/operator"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
 var _ = Describe("the cache", func() {
@@ -26,7 +26,7 @@ var _ = Describe("the cache", func() {
 			}})).To(Succeed())
 		}
 		options := controllers.Scope{Namespaces: []string{s.namespace}}.CacheOptions()
-		options.Scheme = operator.Scheme()
+		options.Scheme = gateway.NewScheme()
 		has, err := cache.New(cluster.Config, options)
 		Expect(err).NotTo(HaveOccurred())
 		ctx, stop := context.WithCancel(ctx)

@@ -316,8 +316,7 @@ func (r *Reconciler) observeJobs(ctx context.Context, o *observation) (err error
 func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) error {
 	o.Deployments, o.deploymentsRead = nil, false
 	rollout, revertedSince := o.Record.Rollout, o.Record.Revert.Since
-	for i := range o.gateway.Deployments {
-		d := &o.gateway.Deployments[i]
+	for _, d := range o.gateway.Deployments {
 		uid := string(d.UID)
 		_, begun := rollout.Begun(uid)
 		undone := !rollout.Done(uid)
@@ -325,7 +324,6 @@ func (r *Reconciler) observeDeployments(ctx context.Context, o *observation) err
 			if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
 				return fmt.Errorf("getting Deployment %s/%s: %w", d.Namespace, d.Name, err)
 			}
-			gateway.Slim(d)
 		}
 		progress := gateway.Progress(d)
 		switch {

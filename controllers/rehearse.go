@@ -39,8 +39,8 @@ func rehearsalHeld(o *observation, d renewal.Decision, now time.Time) *verdict {
 func rehearsalVersion(o *observation) string {
 	of := []any{o.generation, o.Credentials, o.credentialsValid().Status, o.credentialsValid().Reason, o.expected().State,
 		o.Image, o.secret.UID, o.secret.Immutable, gateway.Generator(o.secret), gateway.Appliers(o.secret, o.gateway.Key)}
-	for i := range o.gateway.Deployments {
-		of = append(of, shape(&o.gateway.Deployments[i], o.gateway.SecretName))
+	for _, d := range o.gateway.Deployments {
+		of = append(of, shape(d, o.gateway.SecretName))
 	}
 	return digest(of...)
 }
@@ -66,8 +66,7 @@ func (r *Reconciler) rehearse(ctx context.Context, o *observation) verdict {
 	if o.Excluded == nil {
 		r.tryWrites(ctx, o, t)
 	}
-	for i := range o.gateway.Deployments {
-		d := &o.gateway.Deployments[i]
+	for _, d := range o.gateway.Deployments {
 		if why := gateway.Interrupts(d); why != "" && !o.RolloutNever {
 			t.fails = append(t.fails, fmt.Sprintf("the rollout of Deployment %s takes the gateway down: %s; give it RollingUpdate with maxUnavailable 0", d.Name, why))
 		}
@@ -113,8 +112,7 @@ func (r *Reconciler) tryWrites(ctx context.Context, o *observation, t *rehearsal
 			return dry.Update(ctx, secret, gateway.FieldOwner)
 		})
 	}
-	for i := range o.gateway.Deployments {
-		d := &o.gateway.Deployments[i]
+	for _, d := range o.gateway.Deployments {
 		if !o.RolloutNever {
 			t.try(ctx, "rolling Deployment "+d.Name, func(ctx context.Context) error { return gateway.Roll(ctx, dry, d, "rehearsal") })
 		}

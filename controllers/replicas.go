@@ -33,8 +33,8 @@ func replicasHeld(o *observation, d renewal.Decision, now time.Time) *verdict {
 
 func replicasVersion(o *observation) string {
 	of := []any{o.Certificate.Fingerprint, o.Record.Rollout.Sequence, o.Record.Rollout.Completed, o.environment, o.credentialsValid().Status}
-	for i := range o.gateway.Deployments {
-		of = append(of, o.gateway.Deployments[i].Spec.Template.Annotations) // A restart changes them.
+	for _, d := range o.gateway.Deployments {
+		of = append(of, d.Spec.Template.Annotations) // A restart changes them.
 	}
 	return digest(of...)
 }
@@ -106,8 +106,8 @@ func (r *Reconciler) askReplicas(ctx context.Context, o *observation) verdict {
 
 // readyReplicas counts the ready pods of the gateway's Deployments.
 func (o *observation) readyReplicas() (n int) {
-	for i := range o.gateway.Deployments {
-		n += int(o.gateway.Deployments[i].Status.ReadyReplicas)
+	for _, d := range o.gateway.Deployments {
+		n += int(d.Status.ReadyReplicas)
 	}
 	return n
 }
@@ -116,8 +116,8 @@ func (o *observation) readyReplicas() (n int) {
 // A replica is called by its pod and its namespace, which may be "default" for want of one.
 func (r *Reconciler) tellApart(ctx context.Context, o *observation, replicas []platform.Replica) (string, error) {
 	ours := map[string]bool{}
-	for i := range o.gateway.Deployments {
-		pods, err := gateway.Pods(ctx, r.APIReader, &o.gateway.Deployments[i])
+	for _, d := range o.gateway.Deployments {
+		pods, err := gateway.Pods(ctx, r.APIReader, d)
 		if err != nil {
 			return "", err
 		}

@@ -151,14 +151,14 @@ func (o *observation) annotate(all []metav1.Condition) []metav1.Condition {
 		return all
 	}
 	rolledOut := meta.FindStatusCondition(all, v1alpha1.ConditionRolledOut)
-	for i := range o.gateway.Deployments {
-		if why := gateway.Interrupts(&o.gateway.Deployments[i]); why != "" {
-			rolledOut.Message += fmt.Sprintf("; a rollout of Deployment %s takes the gateway down: %s", o.gateway.Deployments[i].Name, why)
+	for _, d := range o.gateway.Deployments {
+		if why := gateway.Interrupts(d); why != "" {
+			rolledOut.Message += fmt.Sprintf("; a rollout of Deployment %s takes the gateway down: %s", d.Name, why)
 		}
 	}
-	for i := range o.gateway.Deployments {
-		if why := gateway.Unguarded(&o.gateway.Deployments[i], o.gateway.SecretName); why != "" {
-			rolledOut.Message += fmt.Sprintf("; Kubernetes does not hold a rollout of Deployment %s up whose new pods fail: %s", o.gateway.Deployments[i].Name, why)
+	for _, d := range o.gateway.Deployments {
+		if why := gateway.Unguarded(d, o.gateway.SecretName); why != "" {
+			rolledOut.Message += fmt.Sprintf("; Kubernetes does not hold a rollout of Deployment %s up whose new pods fail: %s", d.Name, why)
 		}
 	}
 	if len(o.gateway.Others) > 0 {

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -12,8 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,10 +43,8 @@ func TestDeploymentsThatWereNotLookedAtStayAsTheyWere(t *testing.T) {
 	fr.Spec.SecretRef, fr.Spec.CredentialsRef.Name = &v1alpha1.SecretKeyReference{Name: secret.Name}, "credentials"
 	rolledOut := metav1.Condition{Type: v1alpha1.ConditionRolledOut, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonComplete, Message: "as it was", LastTransitionTime: metav1.Now()}
 	fr.Status.Conditions = []metav1.Condition{rolledOut}
-	scheme := runtime.NewScheme()
-	g.Expect(errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))).To(Succeed())
 	forbidden := apierrors.NewForbidden(corev1.Resource("secrets"), fr.Spec.CredentialsRef.Name, nil)
-	c := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(fr).WithObjects(fr, secret, d).
+	c := fake.NewClientBuilder().WithScheme(gateway.NewScheme()).WithStatusSubresource(fr).WithObjects(fr, secret, gateway.NewDeployment(d)).
 		WithInterceptorFuncs(interceptor.Funcs{Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 			if key.Name == fr.Spec.CredentialsRef.Name {
 				return forbidden

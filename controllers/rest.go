@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -102,8 +101,8 @@ func (r *Reconciler) inspected(o *observation, d renewal.Decision) string {
 // versions of its Secrets, and what counts of the Deployments. How many replicas there are does not.
 func (r *Reconciler) inspection(uid types.UID, generation int64, requests map[string]string, g *gateway.Gateway, versions []string) string {
 	of := []any{r.settings(), uid, generation, requests, versions, g.SecretName, g.Key, g.Others}
-	for i := range g.Deployments {
-		of = append(of, g.Deployments[i].Spec.Template.Annotations, shape(&g.Deployments[i], g.SecretName))
+	for _, d := range g.Deployments {
+		of = append(of, d.Spec.Template.Annotations, shape(d, g.SecretName))
 	}
 	return digest(of...)
 }
@@ -124,7 +123,7 @@ func (r *Reconciler) daily(o *observation) bool {
 }
 
 // shape is what of a Deployment decides how it is renewed and rolled.
-func shape(d *appsv1.Deployment, secret string) []any {
+func shape(d *gateway.Deployment, secret string) []any {
 	return []any{d.UID, d.Spec.Template.Spec, gateway.Interrupts(d), gateway.Unguarded(d, secret)}
 }
 

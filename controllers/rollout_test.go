@@ -323,7 +323,7 @@ var _ = Describe("Rolling out", func() {
 		Eventually(func() bool {
 			return apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(d), &appsv1.Deployment{}))
 		}).Should(BeTrue())
-		Expect(gateway.Roll(ctx, admin, d, "x-1")).NotTo(Succeed())
+		Expect(gateway.Roll(ctx, admin, gateway.NewDeployment(d), "x-1")).NotTo(Succeed())
 		Expect(apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(d), &appsv1.Deployment{}))).To(BeTrue())
 	})
 
@@ -349,7 +349,7 @@ var _ = Describe("Rolling out", func() {
 		Expect(admin.Create(ctx, policy)).To(Succeed())
 		Expect(admin.Create(ctx, binding)).To(Succeed())
 		Eventually(func() error {
-			return gateway.Roll(ctx, client.NewDryRunClient(admin), s.deployment(operator.GatewayName), "x-1")
+			return gateway.Roll(ctx, client.NewDryRunClient(admin), gateway.NewDeployment(s.deployment(operator.GatewayName)), "x-1")
 		}).Should(MatchError(ContainSubstring("not at night")))
 		s.create()
 		s.eventually(v1alpha1.ConditionReady, "False/Forbidden")

@@ -49,7 +49,9 @@ func (s *scene) annotate(annotations map[string]string) {
 // isUp waits until Kubernetes has rolled the gateway.
 func (s *scene) isUp() {
 	GinkgoHelper()
-	Eventually(func() bool { return gateway.Progress(s.deployment(operator.GatewayName)).Complete }).Should(BeTrue())
+	Eventually(func() bool {
+		return gateway.Progress(gateway.NewDeployment(s.deployment(operator.GatewayName))).Complete
+	}).Should(BeTrue())
 }
 
 // rolledTo is the annotation on the pod template.
@@ -60,7 +62,7 @@ func (s *scene) rolledTo() string {
 
 func (s *scene) pods() []corev1.Pod {
 	GinkgoHelper()
-	pods, err := gateway.Pods(s.ctx, admin, s.deployment(operator.GatewayName))
+	pods, err := gateway.Pods(s.ctx, admin, gateway.NewDeployment(s.deployment(operator.GatewayName)))
 	Expect(err).NotTo(HaveOccurred())
 	return pods
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -56,7 +55,7 @@ var secretFound = predicate.Funcs{
 // more, or has failed. The steps in between are many and change nothing.
 var deploymentChanged = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
-	UpdateFunc: updated(func(before, after *appsv1.Deployment) bool {
+	UpdateFunc: updated(func(before, after *gateway.Deployment) bool {
 		was, is := gateway.Progress(before), gateway.Progress(after)
 		return before.Generation != after.Generation || was.Complete != is.Complete || was.Failed != is.Failed
 	}),
@@ -128,7 +127,7 @@ func namesDeployment(fr *v1alpha1.FlexRegistration, deployment string) bool {
 
 // usingDeployment finds the FlexRegistrations whose gateway a Deployment belongs to, or whose Secret it mounts.
 func (r *Reconciler) usingDeployment(ctx context.Context, object client.Object) []reconcile.Request {
-	d, ok := object.(*appsv1.Deployment)
+	d, ok := object.(*gateway.Deployment)
 	if !ok {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -28,14 +27,14 @@ func TestCacheKeepsNothingOfSecretsButTheirIdentity(t *testing.T) {
 
 func TestCacheKeepsNoManifestsNorManagers(t *testing.T) {
 	g := NewWithT(t)
-	kept, err := Scope{}.CacheOptions().DefaultTransform(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
+	kept, err := Scope{}.CacheOptions().DefaultTransform(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Name:          "d",
 		Annotations:   map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "stays"},
 		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}},
 	}})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(kept).To(Equal(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "d", Annotations: map[string]string{"mine": "stays"}}}))
-	_, err = Scope{}.CacheOptions().DefaultTransform(&appsv1.Deployment{})
+	g.Expect(kept).To(Equal(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "d", Annotations: map[string]string{"mine": "stays"}}}))
+	_, err = Scope{}.CacheOptions().DefaultTransform(&corev1.Pod{})
 	g.Expect(err).NotTo(HaveOccurred())
 }
 
@@ -59,13 +58,13 @@ func TestChangesConcernWhoNamesWhatHasChanged(t *testing.T) {
 }
 
 func TestDeploymentsMountSecretsWholeAndInPart(t *testing.T) {
-	d := &appsv1.Deployment{}
-	d.Spec.Template.Spec.Volumes = []corev1.Volume{
-		{VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "whole"}}},
-		{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{}}, {Secret: &corev1.SecretProjection{
+	d := &gateway.Deployment{}
+	d.Spec.Template.Spec.Volumes = []gateway.Volume{
+		{Secret: &corev1.SecretVolumeSource{SecretName: "whole"}},
+		{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{}}, {Secret: &corev1.SecretProjection{
 			LocalObjectReference: corev1.LocalObjectReference{Name: "part"}, Items: []corev1.KeyToPath{{Key: "key", Path: registration.DefaultKey}},
-		}}}}}},
-		{VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		}}}}},
+		{Name: "another"},
 	}
 	NewWithT(t).Expect(gateway.Mounts(d)).To(ConsistOf("whole", "part"))
 }

@@ -13,16 +13,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-
-	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
 // version is set by the linker.
@@ -74,9 +69,7 @@ func plain(err error) string {
 }
 
 func newRoot(streams genericiooptions.IOStreams, now clock.PassiveClock) *cobra.Command {
-	p := &plugin{IOStreams: streams, clock: now, flags: genericclioptions.NewConfigFlags(true), scheme: runtime.NewScheme()}
-	utilruntime.Must(clientgoscheme.AddToScheme(p.scheme))
-	utilruntime.Must(v1alpha1.AddToScheme(p.scheme))
+	p := &plugin{IOStreams: streams, clock: now, flags: genericclioptions.NewConfigFlags(true)}
 	root := &cobra.Command{
 		Use:   "kubectl-flexreg",
 		Short: "Look after the platform registrations of Flex Gateways",

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
 var (
@@ -36,9 +37,8 @@ const shortName = "aehconn"
 // plugin is what all commands share.
 type plugin struct {
 	genericiooptions.IOStreams
-	clock  clock.PassiveClock
-	flags  *genericclioptions.ConfigFlags
-	scheme *runtime.Scheme
+	clock clock.PassiveClock
+	flags *genericclioptions.ConfigFlags
 }
 
 // cluster is where the resources are, with the namespace that is meant.
@@ -67,7 +67,7 @@ func (p *plugin) connect(allNamespaces bool) (*cluster, error) {
 	for _, kind := range []schema.GroupVersionKind{flexRegistration, connection, secret, deployment} {
 		mapper.Add(kind, meta.RESTScopeNamespace)
 	}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: p.scheme, Mapper: mapper})
+	c, err := client.NewWithWatch(config, client.Options{Scheme: gateway.NewScheme(), Mapper: mapper})
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -14,7 +13,7 @@ import (
 
 func TestComplaints(t *testing.T) {
 	labels := map[string]string{"app": "ingress"}
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "ingress"}, Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}}}
+	d := &Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "ingress"}, Spec: DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}}}
 	d.Spec.Template.Annotations = map[string]string{v1alpha1.AnnotationRegistration: "new-2"}
 	pod := func(name, annotation string, status corev1.PodStatus) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: name, Labels: labels, Annotations: map[string]string{v1alpha1.AnnotationRegistration: annotation}}, Status: status}

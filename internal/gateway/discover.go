@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,7 +32,7 @@ type Gateway struct {
 	// SecretName and Key say where the registration file is.
 	SecretName, Key string
 	// Deployments are the gateway's, by name.
-	Deployments []appsv1.Deployment
+	Deployments []*Deployment
 	// Others names Deployments that mount the Secret without being the gateway's: they are not rolled.
 	Others []string
 }
@@ -45,29 +44,28 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 	if ref := fr.Spec.SecretRef; ref != nil {
 		g.SecretName, g.Key = ref.Name, ref.Key
 	}
-	var all appsv1.DeploymentList
+	var all DeploymentList
 	// Those that are the gateway's are copied below.
 	if err := c.List(ctx, &all, client.InNamespace(fr.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, nil, fmt.Errorf("listing Deployments of namespace %s: %w", fr.Namespace, err)
 	}
 	if target != nil {
-		i := slices.IndexFunc(all.Items, func(d appsv1.Deployment) bool { return d.Name == target.Name })
+		i := slices.IndexFunc(all.Items, func(d *Deployment) bool { return d.Name == target.Name })
 		if i < 0 {
 			return nil, renewal.NewFinding(v1alpha1.ReasonTargetNotFound, "Deployment %s does not exist in namespace %s: create it, or correct spec.targetRef.name", target.Name, fr.Namespace), nil
 		}
-		if found := g.secretFrom(&all.Items[i]); found != nil {
+		if found := g.secretFrom(all.Items[i]); found != nil {
 			return nil, found, nil
 		}
 	}
 	// Most Deployments of a large namespace are others': these are passed by at once.
-	all.Items = slices.DeleteFunc(all.Items, func(d appsv1.Deployment) bool {
+	all.Items = slices.DeleteFunc(all.Items, func(d *Deployment) bool {
 		_, mounts := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
 		return !mounts
 	})
-	slices.SortFunc(all.Items, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all.Items, func(a, b *Deployment) int { return strings.Compare(a.Name, b.Name) })
 	anyKey := g.Key == ""
-	for i := range all.Items {
-		d := &all.Items[i]
+	for _, d := range all.Items {
 		key, _ := mountedKey(d.Spec.Template.Spec.Volumes, g.SecretName)
 		key = cmp.Or(key, registration.DefaultKey)
 		switch {
@@ -76,7 +74,7 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 		case anyKey && g.Key != "" && g.Key != key:
 			return nil, renewal.NewFinding(v1alpha1.ReasonVolumeNotFound, "the Deployments that mount Secret %s take registration.yaml from different keys, %s and %s: set spec.secretRef.key", g.SecretName, g.Key, key), nil
 		default:
-			g.Deployments = append(g.Deployments, *d.DeepCopy())
+			g.Deployments = append(g.Deployments, d.DeepCopy())
 			g.Key = cmp.Or(g.Key, key)
 		}
 	}
@@ -86,23 +84,23 @@ func Discover(ctx context.Context, c client.Reader, fr *v1alpha1.FlexRegistratio
 
 // Container is the gateway's own: the one of the first Deployment that mounts the registration. It is nil where there is
 // none.
-func (g *Gateway) Container() *corev1.Container {
+func (g *Gateway) Container() *Container {
 	if len(g.Deployments) == 0 {
 		return nil
 	}
-	return mounting(&g.Deployments[0].Spec.Template.Spec, g.SecretName)
+	return g.Deployments[0].Spec.Template.Spec.mounting(g.SecretName)
 }
 
-// mounting is the container of a pod that mounts a Secret and goes on running; nil where there is none.
-func mounting(pod *corev1.PodSpec, secret string) *corev1.Container {
-	mounts := func(c corev1.Container) bool {
-		return slices.ContainsFunc(c.VolumeMounts, func(mount corev1.VolumeMount) bool {
-			return slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+// mounting is the container that mounts a Secret and goes on running; nil where there is none.
+func (pod *PodSpec) mounting(secret string) *Container {
+	mounts := func(c Container) bool {
+		return slices.ContainsFunc(c.VolumeMounts, func(mount VolumeMount) bool {
+			return slices.ContainsFunc(pod.Volumes, func(v Volume) bool {
 				return v.Name == mount.Name && slices.Contains(secretNames(v), secret)
 			})
 		})
 	}
-	isSidecar := func(c corev1.Container) bool {
+	isSidecar := func(c Container) bool {
 		return mounts(c) && ptr.Deref(c.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
 	}
 	if i := slices.IndexFunc(pod.Containers, mounts); i >= 0 {
@@ -115,7 +113,7 @@ func mounting(pod *corev1.PodSpec, secret string) *corev1.Container {
 }
 
 // secretFrom takes the Secret from the volumes of the target, unless it is known.
-func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
+func (g *Gateway) secretFrom(target *Deployment) *renewal.Finding {
 	name, found := registrationSecret(target)
 	g.SecretName = cmp.Or(g.SecretName, name)
 	switch {
@@ -132,8 +130,8 @@ func (g *Gateway) secretFrom(target *appsv1.Deployment) *renewal.Finding {
 
 // registrationSecret is the Secret that the volume "registration" of a Deployment is made from, "" where that is not one Secret;
 // found says whether there is such a volume.
-func registrationSecret(d *appsv1.Deployment) (name string, found bool) {
-	volume := first(d.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == registrationVolume })
+func registrationSecret(d *Deployment) (name string, found bool) {
+	volume := first(d.Spec.Template.Spec.Volumes, func(v Volume) bool { return v.Name == registrationVolume })
 	if names := secretNames(volume); len(names) == 1 {
 		name = names[0]
 	}
@@ -141,7 +139,7 @@ func registrationSecret(d *appsv1.Deployment) (name string, found bool) {
 }
 
 // secretSources are the Secrets that volumes are made from, and what each maps of its keys.
-func secretSources(volumes ...corev1.Volume) iter.Seq2[string, []corev1.KeyToPath] {
+func secretSources(volumes ...Volume) iter.Seq2[string, []corev1.KeyToPath] {
 	return func(yield func(string, []corev1.KeyToPath) bool) {
 		for i := range volumes {
 			v := &volumes[i]
@@ -158,7 +156,7 @@ func secretSources(volumes ...corev1.Volume) iter.Seq2[string, []corev1.KeyToPat
 }
 
 // secretNames are the Secrets that volumes are made from, each once.
-func secretNames(volumes ...corev1.Volume) (names []string) {
+func secretNames(volumes ...Volume) (names []string) {
 	for name := range secretSources(volumes...) {
 		names = append(names, name)
 	}
@@ -167,11 +165,11 @@ func secretNames(volumes ...corev1.Volume) (names []string) {
 }
 
 // Mounts names the Secrets that the volumes of a Deployment are made from, each once.
-func Mounts(d *appsv1.Deployment) []string { return secretNames(d.Spec.Template.Spec.Volumes...) }
+func Mounts(d *Deployment) []string { return secretNames(d.Spec.Template.Spec.Volumes...) }
 
 // mountedKey says whether one of the volumes is made from the Secret, and which of its keys becomes the file
 // registration.yaml: "" where the volume doesn't map keys.
-func mountedKey(volumes []corev1.Volume, secret string) (key string, mounts bool) {
+func mountedKey(volumes []Volume, secret string) (key string, mounts bool) {
 	for name, items := range secretSources(volumes...) {
 		if name != secret {
 			continue

@@ -15,11 +15,11 @@ import (
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 )
 
-func deployment(name string, volumes ...corev1.Volume) *appsv1.Deployment {
-	return &appsv1.Deployment{
+func deployment(name string, volumes ...corev1.Volume) *Deployment {
+	return NewDeployment(&appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: name},
 		Spec:       appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Volumes: volumes}}},
-	}
+	})
 }
 
 func secretVolume(name, secret string, items ...corev1.KeyToPath) corev1.Volume {
@@ -47,7 +47,7 @@ func TestDiscover(t *testing.T) {
 	mapped := corev1.KeyToPath{Key: "gateway", Path: "conf.d/registration.yaml"}
 	for name, c := range map[string]struct {
 		spec        v1alpha1.FlexRegistrationSpec
-		deployments []*appsv1.Deployment
+		deployments []*Deployment
 		secret, key string
 		rolled      []string
 		others      []string
@@ -55,37 +55,37 @@ func TestDiscover(t *testing.T) {
 	}{
 		"the volume of the vendor's chart": {
 			spec:        v1alpha1.FlexRegistrationSpec{TargetRef: target},
-			deployments: []*appsv1.Deployment{deployment("ingress", secretVolume("other", "x"), secretVolume("registration", "s")), deployment("elsewhere", secretVolume("v", "s")), deployment("unrelated")},
+			deployments: []*Deployment{deployment("ingress", secretVolume("other", "x"), secretVolume("registration", "s")), deployment("elsewhere", secretVolume("v", "s")), deployment("unrelated")},
 			secret:      "s", key: "registration.yaml", rolled: []string{"ingress"}, others: []string{"elsewhere"},
 		},
 		"a key that the volume maps": {
 			spec:        v1alpha1.FlexRegistrationSpec{TargetRef: target},
-			deployments: []*appsv1.Deployment{deployment("ingress", secretVolume("registration", "s", corev1.KeyToPath{Key: "c", Path: "certificate.yaml"}, mapped))},
+			deployments: []*Deployment{deployment("ingress", secretVolume("registration", "s", corev1.KeyToPath{Key: "c", Path: "certificate.yaml"}, mapped))},
 			secret:      "s", key: "gateway", rolled: []string{"ingress"},
 		},
 		"a projected volume with one Secret": {
 			spec:        v1alpha1.FlexRegistrationSpec{TargetRef: target},
-			deployments: []*appsv1.Deployment{deployment("ingress", projectedVolume("registration", "s"))},
+			deployments: []*Deployment{deployment("ingress", projectedVolume("registration", "s"))},
 			secret:      "s", key: "registration.yaml", rolled: []string{"ingress"},
 		},
 		"a projected volume with two": {
 			spec:        v1alpha1.FlexRegistrationSpec{TargetRef: target},
-			deployments: []*appsv1.Deployment{deployment("ingress", projectedVolume("registration", "s", "t"))},
+			deployments: []*Deployment{deployment("ingress", projectedVolume("registration", "s", "t"))},
 			finding:     "is not from one Secret",
 		},
 		"a projected volume with two, one of which is named": {
 			spec:        v1alpha1.FlexRegistrationSpec{TargetRef: target, SecretRef: ref("t", "")},
-			deployments: []*appsv1.Deployment{deployment("ingress", projectedVolume("registration", "s", "t"))},
+			deployments: []*Deployment{deployment("ingress", projectedVolume("registration", "s", "t"))},
 			secret:      "t", key: "registration.yaml", rolled: []string{"ingress"},
 		},
 		"a CSI volume": {
 			spec:        v1alpha1.FlexRegistrationSpec{TargetRef: target},
-			deployments: []*appsv1.Deployment{deployment("ingress", csiVolume("registration"))},
+			deployments: []*Deployment{deployment("ingress", csiVolume("registration"))},
 			finding:     "is not from one Secret",
 		},
 		"no such volume": {
 			spec:        v1alpha1.FlexRegistrationSpec{TargetRef: target},
-			deployments: []*appsv1.Deployment{deployment("ingress", secretVolume("conf", "s"))},
+			deployments: []*Deployment{deployment("ingress", secretVolume("conf", "s"))},
 			finding:     `has no volume named "registration"`,
 		},
 		"no such Deployment": {
@@ -94,17 +94,17 @@ func TestDiscover(t *testing.T) {
 		},
 		"a Secret alone": {
 			spec:        v1alpha1.FlexRegistrationSpec{SecretRef: ref("s", "")},
-			deployments: []*appsv1.Deployment{deployment("b", secretVolume("v", "s", mapped)), deployment("a", secretVolume("v", "s", mapped)), deployment("c")},
+			deployments: []*Deployment{deployment("b", secretVolume("v", "s", mapped)), deployment("a", secretVolume("v", "s", mapped)), deployment("c")},
 			secret:      "s", key: "gateway", rolled: []string{"a", "b"},
 		},
 		"a Secret alone, of which nobody agrees on the key": {
 			spec:        v1alpha1.FlexRegistrationSpec{SecretRef: ref("s", "")},
-			deployments: []*appsv1.Deployment{deployment("b", secretVolume("v", "s", mapped)), deployment("a", secretVolume("v", "s"))},
+			deployments: []*Deployment{deployment("b", secretVolume("v", "s", mapped)), deployment("a", secretVolume("v", "s"))},
 			finding:     "set spec.secretRef.key",
 		},
 		"a Secret and a key": {
 			spec:        v1alpha1.FlexRegistrationSpec{SecretRef: ref("s", "gateway")},
-			deployments: []*appsv1.Deployment{deployment("b", secretVolume("v", "s", mapped)), deployment("a", secretVolume("v", "s"))},
+			deployments: []*Deployment{deployment("b", secretVolume("v", "s", mapped)), deployment("a", secretVolume("v", "s"))},
 			secret:      "s", key: "gateway", rolled: []string{"a", "b"},
 		},
 		"a Secret that nothing mounts": {
@@ -114,7 +114,7 @@ func TestDiscover(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			builder := fake.NewClientBuilder()
+			builder := fake.NewClientBuilder().WithScheme(NewScheme())
 			for _, d := range c.deployments {
 				builder.WithObjects(d)
 			}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,7 +15,7 @@ import (
 )
 
 // Pods lists the pods that a Deployment selects.
-func Pods(ctx context.Context, r client.Reader, d *appsv1.Deployment) ([]corev1.Pod, error) {
+func Pods(ctx context.Context, r client.Reader, d *Deployment) ([]corev1.Pod, error) {
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
 	if err != nil {
 		return nil, fmt.Errorf("reading the selector of Deployment %s/%s: %w", d.Namespace, d.Name, err)
@@ -34,7 +33,7 @@ func gone(pod *corev1.Pod) bool {
 }
 
 // madeBy says that the present template of a Deployment has made a pod.
-func madeBy(pod *corev1.Pod, d *appsv1.Deployment) bool {
+func madeBy(pod *corev1.Pod, d *Deployment) bool {
 	return pod.Annotations[v1alpha1.AnnotationRegistration] == Annotation(d)
 }
 
@@ -88,7 +87,7 @@ type Complaint struct {
 
 // Complaints looks at those of a Deployment's pods that its present template has made, for the first that has something to
 // complain of.
-func Complaints(pods []corev1.Pod, d *appsv1.Deployment) Complaint {
+func Complaints(pods []corev1.Pod, d *Deployment) Complaint {
 	var told Complaint
 	for i := range pods {
 		pod := &pods[i]

@@ -21,7 +21,7 @@ import (
 
 // Roll sets the registration annotation on the Deployment's pod template, which makes Kubernetes replace its
 // pods. The operator owns that one field. The UID keeps the apply from creating a Deployment that was deleted.
-func Roll(ctx context.Context, w client.Writer, d *appsv1.Deployment, annotation string) error {
+func Roll(ctx context.Context, w client.Writer, d *Deployment, annotation string) error {
 	apply := appsv1ac.Deployment(d.Name, d.Namespace).WithUID(d.UID).WithSpec(appsv1ac.DeploymentSpec().WithTemplate(
 		corev1ac.PodTemplateSpec().WithAnnotations(map[string]string{v1alpha1.AnnotationRegistration: annotation})))
 	if err := w.Apply(ctx, apply, FieldOwner, client.ForceOwnership); err != nil {
@@ -31,12 +31,12 @@ func Roll(ctx context.Context, w client.Writer, d *appsv1.Deployment, annotation
 }
 
 // Annotation is the registration annotation on a Deployment's pod template.
-func Annotation(d *appsv1.Deployment) string {
+func Annotation(d *Deployment) string {
 	return d.Spec.Template.Annotations[v1alpha1.AnnotationRegistration]
 }
 
 // Progress says how far a Deployment's rollout is, as `kubectl rollout status` reckons it.
-func Progress(d *appsv1.Deployment) renewal.Deployment {
+func Progress(d *Deployment) renewal.Deployment {
 	want, s, upSince := ptr.Deref(d.Spec.Replicas, 1), d.Status, completeSince(d)
 	seen := s.ObservedGeneration >= d.Generation
 	p := renewal.Deployment{
@@ -58,12 +58,12 @@ func Progress(d *appsv1.Deployment) renewal.Deployment {
 }
 
 // progressing is what the Deployment controller says of a rollout's progress; zero where it says nothing.
-func progressing(d *appsv1.Deployment) appsv1.DeploymentCondition {
+func progressing(d *Deployment) appsv1.DeploymentCondition {
 	return first(d.Status.Conditions, func(c appsv1.DeploymentCondition) bool { return c.Type == appsv1.DeploymentProgressing })
 }
 
 // Interrupts says why a rollout of the Deployment leaves the gateway without a pod that serves; "" if it doesn't.
-func Interrupts(d *appsv1.Deployment) string {
+func Interrupts(d *Deployment) string {
 	replicas, strategy := int(ptr.Deref(d.Spec.Replicas, 1)), d.Spec.Strategy
 	rolling := ptr.Deref(strategy.RollingUpdate, appsv1.RollingUpdateDeployment{})
 	unavailable, err := intstr.GetScaledValueFromIntOrPercent(rolling.MaxUnavailable, replicas, false)
@@ -80,11 +80,11 @@ func Interrupts(d *appsv1.Deployment) string {
 }
 
 // Unguarded says why Kubernetes does not hold a rollout of the Deployment up whose new pods fail; "" if it does.
-func Unguarded(d *appsv1.Deployment, secret string) string {
+func Unguarded(d *Deployment, secret string) string {
 	if ptr.Deref(d.Spec.ProgressDeadlineSeconds, 0) == math.MaxInt32 {
 		return "it has no progress deadline, by which Kubernetes tells that a rollout is complete, or has failed"
 	}
-	own := mounting(&d.Spec.Template.Spec, secret)
+	own := d.Spec.Template.Spec.mounting(secret)
 	if own == nil || own.ReadinessProbe != nil || d.Spec.MinReadySeconds > 0 {
 		return ""
 	}

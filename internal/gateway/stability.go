@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/flexops/flex-registration-operator/internal/renewal"
@@ -13,7 +12,7 @@ import (
 // Stability looks at those pods that the present template of a Deployment had made when its rollout was complete, or at all
 // that it has made until then. It fills in since when they are up, and what has happened to one of them within a time after
 // the rollout was complete, other than its removal. Of a pod's containers only the one counts that mounts the registration.
-func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle time.Duration, p *renewal.Deployment) (unstable Complaint) {
+func Stability(pods []corev1.Pod, d *Deployment, secret string, settle time.Duration, p *renewal.Deployment) (unstable Complaint) {
 	complete := completeSince(d)
 	p.UpSince = time.Time{}
 	for i := range pods {
@@ -36,7 +35,7 @@ func Stability(pods []corev1.Pod, d *appsv1.Deployment, secret string, settle ti
 
 // completeSince is when Kubernetes saw the present rollout complete, by the clock of its Deployment controller; zero where
 // it has not yet. Pods that go down later don't change it.
-func completeSince(d *appsv1.Deployment) time.Time {
+func completeSince(d *Deployment) time.Time {
 	if c := progressing(d); c.Reason == "NewReplicaSetAvailable" && d.Status.ObservedGeneration >= d.Generation {
 		return c.LastUpdateTime.Time
 	}
@@ -46,7 +45,7 @@ func completeSince(d *appsv1.Deployment) time.Time {
 // podUp says since when the gateway's container in a pod runs and the pod is ready, zero where that is not so; and when
 // the container has ended, or the pod has ceased to be ready, for the last time, zero where neither has happened.
 func podUp(pod *corev1.Pod, secret string) (since, downAt time.Time) {
-	own := mounting(&pod.Spec, secret)
+	own := newPodSpec(&pod.Spec).mounting(secret)
 	running := own == nil // then only its readiness counts
 	for _, status := range statuses(pod) {
 		if own == nil || status.Name != own.Name {

@@ -53,12 +53,12 @@ func TestStability(t *testing.T) {
 	created := func(seconds int) func(*corev1.Pod) {
 		return func(p *corev1.Pod) { p.CreationTimestamp = at(seconds) }
 	}
-	deployment := func(complete bool) *appsv1.Deployment {
+	deployment := func(complete bool) *Deployment {
 		d := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}, Spec: spec}}}
 		if complete {
 			d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Reason: "NewReplicaSetAvailable", LastUpdateTime: at(0)}}
 		}
-		return d
+		return NewDeployment(d)
 	}
 	for name, c := range map[string]struct {
 		pods     []corev1.Pod

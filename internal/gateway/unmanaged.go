@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -41,13 +40,13 @@ func Unmanaged(ctx context.Context, r client.Reader, namespace string, all []*v1
 			targets[types.NamespacedName{Namespace: fr.Namespace, Name: target.Name}], sharing[secret] = fr.Name, fr.Name
 		}
 	}
-	var deployments appsv1.DeploymentList
+	var deployments DeploymentList
 	if err := r.List(ctx, &deployments, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing Deployments: %w", err)
 	}
-	for i := range deployments.Items {
-		d := client.ObjectKeyFromObject(&deployments.Items[i])
-		name, _ := registrationSecret(&deployments.Items[i])
+	for _, deployment := range deployments.Items {
+		d := client.ObjectKeyFromObject(deployment)
+		name, _ := registrationSecret(deployment)
 		secret := types.NamespacedName{Namespace: d.Namespace, Name: name}
 		fr, covered := targets[d]
 		switch {

@@ -25,17 +25,15 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
 )
 
@@ -56,9 +54,9 @@ func full() *v1alpha1.FlexRegistration {
 	}
 }
 
-func unmanagedDeployment() *appsv1.Deployment {
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "forgotten"}}
-	d.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "registration", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "forgotten"}}}}
+func unmanagedDeployment() *gateway.Deployment {
+	d := &gateway.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "forgotten"}}
+	d.Spec.Template.Spec.Volumes = []gateway.Volume{{Name: "registration", Secret: &corev1.SecretVolumeSource{SecretName: "forgotten"}}}
 	return d
 }
 
@@ -78,10 +76,7 @@ func TestShard(t *testing.T) {
 
 func cached(t testing.TB, objects ...client.Object) client.WithWatch {
 	t.Helper()
-	g, scheme := NewWithT(t), runtime.NewScheme()
-	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	return fake.NewClientBuilder().WithScheme(gateway.NewScheme()).WithObjects(objects...).Build()
 }
 
 // serving serves a fleet after a process.
@@ -202,7 +197,7 @@ func TestWhatFailsIsTold(t *testing.T) {
 func TestWhatCanBeToldIsTold(t *testing.T) {
 	for kind, want := range map[string]string{
 		"*v1alpha1.FlexRegistrationList": "the process's\n",
-		"*v1.DeploymentList":             `flexregistration_suspended{name="ingress",namespace="gateway"} 1`,
+		"*gateway.DeploymentList":        `flexregistration_suspended{name="ingress",namespace="gateway"} 1`,
 	} {
 		g := NewWithT(t)
 		reader := interceptor.NewClient(cached(t, full()), interceptor.Funcs{

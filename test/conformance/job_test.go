@@ -47,7 +47,7 @@ func newJobRunner(t *testing.T, p programs) *jobRunner {
 	g.Expect(operator.Grant(t.Context(), admin, operator.Roles(root)...)).To(Succeed())
 	user, err := cluster.User("flex-registration-operator", operator.Group)
 	g.Expect(err).NotTo(HaveOccurred())
-	r.operator, err = client.New(user, client.Options{Scheme: operator.Scheme()})
+	r.operator, err = client.New(user, client.Options{Scheme: gateway.NewScheme()})
 	g.Expect(err).NotTo(HaveOccurred())
 	r.kubelet, err = kubelet.Start(t.Context(), kubelet.Options{
 		Config: cluster.Config, Directory: t.TempDir(),
@@ -105,7 +105,7 @@ func (r *jobRunner) prepare(s *scene) *attempts {
 		},
 		intent: renewal.Intent{Fingerprint: fingerprint, Attempt: 1, Since: since, Until: since.Add(job.Hold), Job: job.Name(fr, fingerprint, 0, since)},
 	}
-	a.gateway.Deployments = append(a.gateway.Deployments, *d)
+	a.gateway.Deployments = append(a.gateway.Deployments, gateway.NewDeployment(d))
 	r.mu.Lock()
 	r.attempts[s] = a
 	r.mu.Unlock()

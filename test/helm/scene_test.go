@@ -185,7 +185,7 @@ func (s *scene) events() []string {
 // atRest says what the Deployment's rollout still waits for.
 func (s *scene) atRest() error {
 	GinkgoHelper()
-	if p := gateway.Progress(s.deployment()); !p.Complete {
+	if p := gateway.Progress(gateway.NewDeployment(s.deployment())); !p.Complete {
 		return errors.New("waiting for the Deployment's rollout: " + p.Message)
 	}
 	return nil

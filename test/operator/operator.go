@@ -30,6 +30,7 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/job"
 	"github.com/flexops/flex-registration-operator/internal/anypoint/platform"
+	"github.com/flexops/flex-registration-operator/internal/gateway"
 	"github.com/flexops/flex-registration-operator/internal/registration"
 	"github.com/flexops/flex-registration-operator/internal/salesforce"
 )
@@ -74,7 +75,7 @@ type Operator struct {
 	kill   context.CancelFunc
 }
 
-// Scheme knows the types that the operator uses.
+// Scheme knows the types that tests use.
 func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
@@ -111,7 +112,7 @@ func Start(o Options) (*Operator, error) {
 	}
 	ctrl.SetLogger(logger)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:     Scheme(),
+		Scheme:     gateway.NewScheme(),
 		Cache:      scope.CacheOptions(),
 		Client:     controllers.ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/distribution/reference"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/internal/gateway"
@@ -64,9 +63,9 @@ func CheckImages(patterns []string) error {
 }
 
 // template is the pod template of the gateway's first Deployment; empty where there is none.
-func template(g *gateway.Gateway) corev1.PodSpec {
+func template(g *gateway.Gateway) gateway.PodSpec {
 	if len(g.Deployments) == 0 {
-		return corev1.PodSpec{}
+		return gateway.PodSpec{}
 	}
 	return g.Deployments[0].Spec.Template.Spec
 }
