@@ -25,7 +25,11 @@ const eventsAfter = 30 * time.Second
 
 // look says what has become of the Job: the answer, an *anypoint.Error, or an *anypoint.Pending.
 func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*registration.Registration, error) {
-	// The Job before the result: where the Job has ended, so has whatever its pod could hand over.
+	if a.isHandedOver(ctx) {
+		if renewed, err := a.result(ctx); renewed != nil || err != nil {
+			return renewed, err
+		}
+	}
 	job, err := a.find(ctx)
 	if err != nil {
 		return nil, a.unread(err)
@@ -33,18 +37,13 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 	now := a.Clock.Now()
 	failed, ended := finished(job, batchv1.JobFailed), finished(job, batchv1.JobComplete) != nil
 	giveUp := !now.Before(a.intent.Since.Add(startWithin + startMargin))
-	handoff := &corev1.Secret{}
-	if job == nil || failed != nil || ended || giveUp || a.isHandedOver(ctx) {
-		if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff); client.IgnoreNotFound(err) != nil {
-			return nil, a.unread(a.handoffError("reading", err))
+	if job == nil || failed != nil || ended || giveUp {
+		// After the Job: where that has ended, so has whatever its pod could hand over.
+		if renewed, err := a.result(ctx); renewed != nil || err != nil {
+			return renewed, err
 		}
 	}
-	renewed, err := handedOver(handoff)
 	switch {
-	case renewed != nil:
-		return renewed, nil
-	case err != nil:
-		return nil, &anypoint.Error{Class: anypoint.ResultInvalid, Unresolved: true, Detail: "what the pod handed over is no registration: " + err.Error()}
 	case job == nil && now.Before(a.intent.Since.Add(createWithin)):
 		return nil, a.pending("it is not there yet", false, createWithin)
 	case job == nil:
@@ -87,6 +86,19 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 	default: // A pod that comes up now does not run flexctl any more.
 		return nil, a.notStarted(cmp.Or(why, "its pod did not start in time"))
 	}
+}
+
+// result reads what the pod has handed over; nil where there is none yet.
+func (a *attempt) result(ctx context.Context) (*registration.Registration, error) {
+	handoff := &corev1.Secret{}
+	if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff); client.IgnoreNotFound(err) != nil {
+		return nil, a.unread(a.handoffError("reading", err))
+	}
+	renewed, err := handedOver(handoff)
+	if err != nil {
+		return nil, &anypoint.Error{Class: anypoint.ResultInvalid, Unresolved: true, Detail: "what the pod handed over is no registration: " + err.Error()}
+	}
+	return renewed, nil
 }
 
 // withoutJob says what is to be made of an attempt whose Job does not exist. A pod that it has left behind may still hand

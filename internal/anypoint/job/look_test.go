@@ -144,6 +144,7 @@ func TestLook(t *testing.T) {
 		"pod of a failed Job":          {after: time.Minute, objects: objects(made(failed), pod(podFailed("Evicted", "low"))), cached: objects(made(failed)), class: anypoint.JobNotStarted, says: []string{"Evicted"}},
 		"state of a failed Job's pod":  {after: time.Minute, objects: objects(made(failed), pod(is(containerFlexctl, terminated(1, "Error", claim)))), cached: objects(made(failed), pod()), class: anypoint.RequestRefused},
 		"started before it is late":    {after: fence, objects: objects(made(), pod(is(containerFlexctl, runs()))), cached: objects(made(), pod()), again: Hold},
+		"result cached, Job not":       {after: time.Second, objects: objects(made(), pod(), handoff(renewed)), cached: objects(handoff(renewed)), fails: "get Job", renewed: true},
 		"result not cached":            {after: time.Second, objects: objects(made(), pod(), handoff(renewed)), cached: objects(made(), pod(), handoff("")), quiet: true},
 		"result not cached, Job ended": {after: time.Minute, objects: objects(made(), pod(), handoff(renewed)), cached: objects(made(failed), handoff("")), renewed: true},
 		"result not cached, too late":  {after: fence, objects: objects(made(), pod(), handoff(renewed)), cached: objects(made(), pod(), handoff("")), renewed: true},
