@@ -47,7 +47,7 @@ func expressions(selector *metav1.LabelSelector) *metav1.LabelSelector {
 	if selector == nil {
 		return nil
 	}
-	all := selector.MatchExpressions
+	all := slices.Clip(selector.MatchExpressions)
 	for _, label := range slices.Sorted(maps.Keys(selector.MatchLabels)) {
 		all = append(all, metav1.LabelSelectorRequirement{Key: label, Operator: metav1.LabelSelectorOpIn, Values: []string{selector.MatchLabels[label]}})
 	}

@@ -194,24 +194,32 @@ func (r *Runner) End(ctx context.Context, fr *v1alpha1.FlexRegistration, name st
 		return err
 	}
 	ended := slices.DeleteFunc(made, func(object client.Object) bool {
-		_, isJob := object.(*batchv1.Job)
-		return object.GetName() != name && object.GetName() != HandoffName(fr.Name) || isJob && !all
+		return object.GetName() != name && object.GetName() != HandoffName(fr.Name) || isJob(object) && !all
 	})
-	if !slices.ContainsFunc(ended, func(object client.Object) bool {
-		_, isJob := object.(*batchv1.Job)
-		return !isJob && object.GetName() == name
-	}) {
-		// The cache may be behind with the attempt's Secret.
-		secret := &corev1.Secret{}
-		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: name}, secret)
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("getting Secret %s/%s: %w", fr.Namespace, name, err)
+	attempts := []client.Object{&corev1.Secret{}}
+	if all {
+		attempts = append(attempts, &batchv1.Job{})
+	}
+	for _, object := range attempts {
+		if slices.ContainsFunc(ended, func(known client.Object) bool { return known.GetName() == name && isJob(known) == isJob(object) }) {
+			continue
 		}
-		if err == nil && secret.Type == AttemptType && metav1.IsControlledBy(secret, fr) {
-			ended = append(ended, secret)
+		// The cache may be behind.
+		err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: fr.Namespace, Name: name}, object)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("getting %T %s/%s: %w", object, fr.Namespace, name, err)
+		}
+		secret, isSecret := object.(*corev1.Secret)
+		if err == nil && metav1.IsControlledBy(object, fr) && (!isSecret || secret.Type == AttemptType) {
+			ended = append(ended, object)
 		}
 	}
 	return r.Remove(ctx, ended)
+}
+
+func isJob(object client.Object) bool {
+	_, is := object.(*batchv1.Job)
+	return is
 }
 
 // Leftovers finds, in the cache, what attempts have left that have ended while nobody could remove it. open is the
