@@ -124,15 +124,20 @@ func (a *Account) once(ctx context.Context, r Request) *Error {
 		e.Said = a.Scrub(err.Error(), r.token)
 		return e
 	}
-	wait := a.Client.heed(a.Base+" "+r.Endpoint, status, header, body)
+	tooLong := ""
 	if len(body) > maxAnswer {
-		return r.Invalid(fmt.Sprintf("it has more than %d bytes", maxAnswer))
+		tooLong = fmt.Sprintf("it has more than %d bytes", maxAnswer)
+		body = nil // It may end within a secret, of which half would not be recognised.
 	}
+	wait := a.Client.heed(a.Base+" "+r.Endpoint, status, header, body)
 	if status >= 300 {
 		e := r.refused(status, header, body)
 		e.Status, e.RetryAfter, e.TokenRefused = status, wait, e.TokenRefused || status == http.StatusUnauthorized
-		e.Said = a.Scrub(cmp.Or(e.Said, string(body)), r.token)
+		e.Said = a.Scrub(cmp.Or(e.Said, tooLong, string(body)), r.token)
 		return e
+	}
+	if tooLong != "" {
+		return r.Invalid(tooLong)
 	}
 	e := r.Decode(body)
 	if e != nil && e.Class == AnswerInvalid {
