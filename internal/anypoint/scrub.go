@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
@@ -116,14 +117,15 @@ func redactor(secrets []string) *strings.Replacer {
 
 var percentEncoded = regexp.MustCompile(`%[0-9A-F]{2}`)
 
-// spellings are the forms in which command lines, HTTP, JSON and Go carry a value. Padding of base64 is left out, so
+// spellings are the forms in which command lines, HTTP, JSON, HTML and Go carry a value. Padding of base64 is left out, so
 // that it is found with and without.
 func spellings(v string) []string {
 	encoded, _ := json.Marshal(v)
-	quoted := strconv.Quote(v)
-	query, path := url.QueryEscape(v), url.PathEscape(v)
+	quoted, ascii := strconv.Quote(v), strconv.QuoteToASCII(v)
+	query, path, escaped := url.QueryEscape(v), url.PathEscape(v), html.EscapeString(v)
 	return []string{
-		v, string(encoded[1 : len(encoded)-1]), quoted[1 : len(quoted)-1],
+		v, string(encoded[1 : len(encoded)-1]), quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1],
+		escaped, strings.ReplaceAll(escaped, "&#34;", "&quot;"),
 		query, percentEncoded.ReplaceAllStringFunc(query, strings.ToLower),
 		path, percentEncoded.ReplaceAllStringFunc(path, strings.ToLower),
 		base64.RawStdEncoding.EncodeToString([]byte(v)), base64.RawURLEncoding.EncodeToString([]byte(v)),

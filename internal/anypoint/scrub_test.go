@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"strings"
 	"testing"
@@ -50,6 +51,9 @@ func TestScrubCredentials(t *testing.T) {
 					"path, lower case":    lowerHex(url.PathEscape(secret)),
 					"JSON":                string(quoted),
 					"JSON without escape": lax.String(),
+					"JSON in ASCII":       strings.ReplaceAll(lax.String(), "é", `\u00e9`),
+					"HTML":                html.EscapeString(secret),
+					"XML":                 strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace(secret),
 					"base64":              base64.StdEncoding.EncodeToString([]byte(secret)),
 					"base64, URL":         base64.URLEncoding.EncodeToString([]byte(secret)),
 					"base64, unpadded":    base64.RawStdEncoding.EncodeToString([]byte(secret)),
