@@ -103,9 +103,16 @@ func (a *Account) login(ctx context.Context) (token string, lifetime time.Durati
 		return "", 0, r.Fail(anypoint.CredentialsRejected, "the credentials can't be used: "+err.Error())
 	}
 	r.Body = []byte(form.Encode())
-	r.Refused = func(status int, _ http.Header, _ []byte) *httpclient.Error {
-		if !denies(status) {
+	r.Refused = func(status int, _ http.Header, body []byte) *httpclient.Error {
+		var answer struct {
+			Error string `json:"error"`
+		}
+		_ = json.Unmarshal(body, &answer) // what is no such answer has no error
+		switch {
+		case !denies(status):
 			return nil
+		case answer.Error == "unknown_error": // "retry your request", seen with 400
+			return r.Fail(anypoint.PlatformUnavailable, notAvailable)
 		}
 		return r.Fail(anypoint.CredentialsRejected, "Salesforce refused the credentials: put valid ones into the credentials Secret, and check that the connected app has the flow switched on, and its user")
 	}
@@ -195,8 +202,11 @@ func refusedQuery(r httpclient.Request, status int, body []byte) (e *httpclient.
 	return e
 }
 
-// How Salesforce's APIs call the limit of their requests, and what is said of it.
+// limitExceeded is how Salesforce's APIs call the limit of their requests.
+const limitExceeded = "REQUEST_LIMIT_EXCEEDED"
+
+// What is said of more than one API.
 const (
-	limitExceeded = "REQUEST_LIMIT_EXCEEDED"
-	limitReached  = "the organization's limit of API requests was reached"
+	limitReached = "the organization's limit of API requests was reached"
+	notAvailable = "Salesforce is not available, or fails"
 )

@@ -138,6 +138,19 @@ func TestRefusedCredentialsAreAskedOnce(t *testing.T) {
 	b.Expect(b.Requests()).To(HaveLen(1))
 }
 
+// Salesforce says in this way that it has failed itself, which is over soon, and isn't remembered as a refusal is.
+func TestATokenThatSalesforceFailsToGive(t *testing.T) {
+	b := newBench(t)
+	b.Inject(simulated.Fault{Call: simulated.CallToken, Kind: simulated.Answers, Status: 400, Body: `{"error":"unknown_error","error_description":"retry your request"}`})
+	b.Expect(b.account.Certificates(t.Context())).To(BeEmpty())
+	b.account.Forget(0)
+	b.Inject(simulated.Fault{Call: simulated.CallToken, Kind: simulated.Answers, Status: 400, Body: `{"error":"unknown_error","error_description":"retry your request"}`, Always: true})
+	_, err := b.account.Certificates(t.Context())
+	b.Expect(failed(t, err).Class).To(Equal(anypoint.PlatformUnavailable))
+	b.ClearFaults()
+	b.Expect(b.account.Certificates(t.Context())).To(BeEmpty())
+}
+
 func TestCredentials(t *testing.T) {
 	g := NewWithT(t)
 	short, err := rsa.GenerateKey(rand.Reader, 1024)

@@ -139,7 +139,7 @@ func (f *fault) failure(r httpclient.Request) *httpclient.Error {
 	case limitExceeded:
 		class, message = anypoint.RateLimited, limitReached
 	case "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION":
-		class, message = anypoint.PlatformUnavailable, "Salesforce is not available, or fails"
+		class, message = anypoint.PlatformUnavailable, notAvailable
 	}
 	e := r.Fail(class, message)
 	e.Said, e.TokenRefused = f.String, code == invalidSession
