@@ -54,9 +54,9 @@ func (e *Error) Error() string {
 // Unwrap gives the context's error where that ended the call.
 func (e *Error) Unwrap() error { return e.cause }
 
-// passing tells faults that may be over at once.
+// passing tells faults that may be over at once. A limit of which nobody says when it ends may be a day's.
 func (e *Error) passing() bool {
-	return e.Class == anypoint.RateLimited || e.Class == anypoint.PlatformUnavailable
+	return e.Class == anypoint.RateLimited && e.RetryAfter > 0 || e.Class == anypoint.PlatformUnavailable
 }
 
 // Fail is a failure of the request.

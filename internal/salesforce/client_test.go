@@ -151,6 +151,14 @@ func TestATokenThatSalesforceFailsToGive(t *testing.T) {
 	b.Expect(b.account.Certificates(t.Context())).To(BeEmpty())
 }
 
+func TestTheDaysLimitIsNotAskedAgainAtOnce(t *testing.T) {
+	b := newBench(t)
+	b.Inject(simulated.Fault{Call: simulated.CallQuery, Kind: simulated.Answers, Status: 403, Body: `[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]`, Always: true})
+	_, err := b.account.Certificates(t.Context())
+	b.Expect(failed(t, err).Class).To(Equal(anypoint.RateLimited))
+	b.Expect(strings.Count(fmt.Sprint(b.Requests()), string(simulated.CallQuery))).To(Equal(1))
+}
+
 func TestCredentials(t *testing.T) {
 	g := NewWithT(t)
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
