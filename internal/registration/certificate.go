@@ -53,19 +53,19 @@ func parseChain(text string) (chain []*x509.Certificate, canonical string, _ *Er
 	blocks, damaged := decodePEM(text, func(kind string) bool { return kind == "CERTIFICATE" })
 	switch {
 	case damaged:
-		return nil, "", fail(CodeInvalidCertificate, "tls.crt holds a damaged PEM block. %s", remedy)
+		return nil, "", fail("tls.crt holds a damaged PEM block. %s", remedy)
 	case len(blocks) == 0:
-		return nil, "", fail(CodeInvalidCertificate, "tls.crt holds no PEM certificate (BEGIN CERTIFICATE). %s", remedy)
+		return nil, "", fail("tls.crt holds no PEM certificate (BEGIN CERTIFICATE). %s", remedy)
 	case len(blocks) > maxChain:
-		return nil, "", fail(CodeUnsupportedCertificate, "tls.crt holds more than %d certificates. %s", maxChain, remedy)
+		return nil, "", fail("tls.crt holds more than %d certificates. %s", maxChain, remedy)
 	}
 	for i, block := range blocks {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, "", fail(CodeInvalidCertificate, "certificate %d of tls.crt cannot be read. %s", i+1, remedy)
+			return nil, "", fail("certificate %d of tls.crt cannot be read. %s", i+1, remedy)
 		}
 		if problem := absurdity(c); problem != "" {
-			return nil, "", fail(CodeUnsupportedCertificate, "certificate %d of tls.crt %s. %s", i+1, problem, remedy)
+			return nil, "", fail("certificate %d of tls.crt %s. %s", i+1, problem, remedy)
 		}
 		chain, canonical = append(chain, c), canonical+encodePEM(block)
 	}
@@ -99,18 +99,18 @@ func parseKey(text string) (public crypto.PublicKey, canonical string, _ *Error)
 	blocks, damaged := decodePEM(text, func(kind string) bool { return strings.HasSuffix(kind, "PRIVATE KEY") })
 	switch {
 	case damaged:
-		return nil, "", fail(CodeInvalidKey, "tls.key holds a damaged PEM block. %s", remedy)
+		return nil, "", fail("tls.key holds a damaged PEM block. %s", remedy)
 	case len(blocks) == 0:
-		return nil, "", fail(CodeInvalidKey, "tls.key holds no PEM private key (BEGIN PRIVATE KEY). %s", remedy)
+		return nil, "", fail("tls.key holds no PEM private key (BEGIN PRIVATE KEY). %s", remedy)
 	}
 	block := blocks[0]
 	var key any
 	var err error
 	switch {
 	case block.Type == "ENCRYPTED PRIVATE KEY", block.Headers["Proc-Type"] != "", block.Headers["DEK-Info"] != "":
-		return nil, "", fail(CodeEncryptedKey, "tls.key is encrypted, and neither the gateway nor flexctl asks for a passphrase. Put in the key as flexctl wrote it.")
+		return nil, "", fail("tls.key is encrypted, and neither the gateway nor flexctl asks for a passphrase. Put in the key as flexctl wrote it.")
 	case len(block.Bytes) > maxKeyDER:
-		return nil, "", fail(CodeInvalidKey, "tls.key is larger than any supported private key. %s", remedy)
+		return nil, "", fail("tls.key is larger than any supported private key. %s", remedy)
 	case block.Type == "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case block.Type == "RSA PRIVATE KEY":
@@ -120,7 +120,7 @@ func parseKey(text string) (public crypto.PublicKey, canonical string, _ *Error)
 	}
 	signer, ok := key.(crypto.Signer)
 	if err != nil || !ok {
-		return nil, "", fail(CodeInvalidKey, "the private key in tls.key cannot be read. %s", remedy)
+		return nil, "", fail("the private key in tls.key cannot be read. %s", remedy)
 	}
 	return signer.Public(), encodePEM(block), nil
 }
@@ -132,7 +132,7 @@ func leaf(chain []*x509.Certificate, key crypto.PublicKey) (Certificate, *Error)
 			return describe(c), nil
 		}
 	}
-	return Certificate{}, fail(CodeKeyMismatch, "tls.key belongs to no certificate of tls.crt. Put certificate and key in as one flexctl run wrote them.")
+	return Certificate{}, fail("tls.key belongs to no certificate of tls.crt. Put certificate and key in as one flexctl run wrote them.")
 }
 
 // decodePEM returns the PEM blocks of a text that are wanted. It is damaged if there is the beginning of one that can't be read:

@@ -42,7 +42,7 @@ type file struct {
 // load reads the documents of a file into nodes. Nothing is decoded further, so aliases stay single nodes and are never expanded.
 func load(src []byte) (docs []*node, err *Error) {
 	if !utf8.Valid(src) {
-		return nil, fail(CodeNotYAML, "the file is not UTF-8 text. Put the file in as flexctl wrote it.")
+		return nil, fail("the file is not UTF-8 text. Put the file in as flexctl wrote it.")
 	}
 	if len(src) > largeSize {
 		large.Lock()
@@ -51,7 +51,7 @@ func load(src []byte) (docs []*node, err *Error) {
 	// The library is known to have panicked on odd input; one gateway's file must not stop the operator.
 	defer func() {
 		if recover() != nil {
-			docs, err = nil, fail(CodeNotYAML, "the file cannot be read as YAML. Put the file in as flexctl wrote it.")
+			docs, err = nil, fail("the file cannot be read as YAML. Put the file in as flexctl wrote it.")
 		}
 	}()
 	text := version12.ReplaceAll(src, []byte("${1}1"))
@@ -62,14 +62,14 @@ func load(src []byte) (docs []*node, err *Error) {
 			break
 		}
 		if len(docs) == maxDocuments {
-			return nil, fail(CodeTooLarge, "the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments)
+			return nil, fail("the file has more than %d documents. Move documents of your own to a file (Secret key) of their own.", maxDocuments)
 		}
 		docs = append(docs, root.Content[0])
 	}
 	if errors.Is(failed, io.EOF) {
 		return docs, nil
 	}
-	invalid := fail(CodeNotYAML, "the file is not valid YAML, or nests deeper than %d levels. Correct it there, or put the file in as flexctl wrote it.", maxDepth)
+	invalid := fail("the file is not valid YAML, or nests deeper than %d levels. Correct it there, or put the file in as flexctl wrote it.", maxDepth)
 	// Only the position is taken from the library's error: its text quotes the file.
 	if at, ok := errors.AsType[*yaml.LoadError](failed); ok {
 		invalid.Line, invalid.Column = at.Mark.Line, at.Mark.Column
@@ -167,7 +167,7 @@ func (d document) checkPlain() *Error {
 			seen[this] = true
 			return nil
 		}
-		return fail(CodeUnsupportedYAML, "the registration's own documents must be plain YAML, but here is %s. Write it out; documents of your own may use it.", problem).at(d.key, n)
+		return fail("the registration's own documents must be plain YAML, but here is %s. Write it out; documents of your own may use it.", problem).at(d.key, n)
 	})
 }
 
@@ -211,13 +211,13 @@ func marshal(docs ...*node) ([]byte, *Error) {
 	}
 	text, err := yaml.Dump(copies, yaml.WithAllDocuments(), yaml.WithIndent(4), yaml.WithLineWidth(-1))
 	if err != nil {
-		return nil, fail(CodeUnsupportedYAML, "the registration's own documents cannot be written back as YAML. Put the file in as flexctl wrote it.")
+		return nil, fail("the registration's own documents cannot be written back as YAML. Put the file in as flexctl wrote it.")
 	}
 	if len(text) > MaxSize {
-		return nil, fail(CodeTooLarge, "the registration's own documents have more than the %d bytes allowed. Put the file in as flexctl wrote it.", MaxSize)
+		return nil, fail("the registration's own documents have more than the %d bytes allowed. Put the file in as flexctl wrote it.", MaxSize)
 	}
 	if again, err := load(text); err != nil || !slices.EqualFunc(again, docs, sameNodes) {
-		return nil, fail(CodeUnsupportedYAML, "the registration's own documents cannot be written back unchanged as YAML. Put the file in as flexctl wrote it.")
+		return nil, fail("the registration's own documents cannot be written back unchanged as YAML. Put the file in as flexctl wrote it.")
 	}
 	return text, nil
 }

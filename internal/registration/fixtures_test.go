@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	. "github.com/onsi/gomega"
 )
 
 const agentID = "0b5d2f9e-4a62-4a5c-9f6e-1d2c3b4a5f60"
@@ -132,4 +134,41 @@ func clone(data map[string][]byte) map[string][]byte {
 		c[k] = []byte(string(v))
 	}
 	return c
+}
+
+// What errors say, as regular expressions.
+const (
+	saysNoSuchKey              = `has no such key`
+	saysEmpty                  = `the file is empty`
+	saysTooLarge               = `more than (the )?[0-9]+`
+	saysLegacyLayout           = `files of Flex Gateway 1\.0`
+	saysNotYAML                = `the file is not (valid YAML|UTF-8)`
+	saysUnsupportedYAML        = `must be plain YAML`
+	saysNoPlatformConnection   = `no document is a registration`
+	saysAmbiguous              = `this is the second`
+	saysInvalidAgentID         = `agentId is missing or no UUID`
+	saysInvalidURL             = `is not a valid https`
+	saysBrokenReference        = `certificateRef|needs both spec\.tls\.crt and`
+	saysInvalidCertificate     = `damaged PEM block|no PEM certificate|certificate 1 of tls\.crt cannot be read`
+	saysUnsupportedCertificate = `certificate 1 of tls\.crt (has|expires)|more than 10 certificates`
+	saysInvalidKey             = `damaged PEM block|no PEM private key|larger than any|private key in tls\.key cannot be read`
+	saysEncryptedKey           = `tls\.key is encrypted`
+	saysKeyMismatch            = `belongs to no certificate`
+	saysHostNotAllowed         = `is not an allowed control plane|anypoint is missing`
+	saysAgentIDMismatch        = `another gateway`
+	saysSameCertificate        = `nothing was renewed`
+	saysNotNewer               = `no later than the one it renews`
+	saysNotYetValid            = `becomes valid only at 20`
+	saysExpired                = `has expired at 20`
+	saysMergeFailed            = `could not be put into the file`
+)
+
+// expectError expects an error of the package that says something, or none where that is "".
+func expectError(t *testing.T, err error, says string) {
+	t.Helper()
+	if says == "" {
+		NewWithT(t).Expect(err).NotTo(HaveOccurred())
+		return
+	}
+	NewWithT(t).Expect(err).To(And(BeAssignableToTypeOf(&Error{}), MatchError(MatchRegexp(says))))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
@@ -65,7 +66,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, second string) {
 		r, err := Parse(expand(first, second), DefaultKey)
 		if err != nil {
-			if CodeOf(err) == "" {
+			if _, is := errors.AsType[*Error](err); !is {
 				t.Fatalf("not an Error: %v", err)
 			}
 			assertQuiet(t, err, p)

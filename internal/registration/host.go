@@ -17,7 +17,7 @@ var plainHost = regexp.MustCompile(`^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?(:[0
 func (r *Registration) CheckHost(allowed []string) error {
 	u, err := url.Parse(r.anypointURL)
 	if r.anypointURL == "" || err != nil {
-		return fail(CodeHostNotAllowed, "spec.platformConnection.anypoint is missing, so it is unknown which control plane would get the credentials. Put the file in as flexctl wrote it.")
+		return fail("spec.platformConnection.anypoint is missing, so it is unknown which control plane would get the credentials. Put the file in as flexctl wrote it.")
 	}
 	if slices.ContainsFunc(allowed, func(host string) bool { return canonicalHost(host) == canonicalHost(u.Host) }) {
 		return nil
@@ -26,7 +26,7 @@ func (r *Registration) CheckHost(allowed []string) error {
 	if len(u.Host) <= 100 && plainHost.MatchString(u.Host) {
 		shown = ", " + u.Host + ","
 	}
-	return fail(CodeHostNotAllowed, "the host of spec.platformConnection.anypoint%s is not an allowed control plane. "+
+	return fail("the host of spec.platformConnection.anypoint%s is not an allowed control plane. "+
 		"Correct the registration, or have the operator's administrator allow the host.", shown)
 }
 
@@ -48,7 +48,7 @@ func readURLs(connection *node) (base string, _ *Error) {
 		if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "://") || parseURL(n.Value, "https", "wss") != nil {
 			return nil
 		}
-		return fail(CodeInvalidURL, "this URL of spec.platformConnection is not a valid https or wss URL with a host and without user info. Put the file in as flexctl wrote it.").at("", n)
+		return fail("this URL of spec.platformConnection is not a valid https or wss URL with a host and without user info. Put the file in as flexctl wrote it.").at("", n)
 	}); err != nil {
 		return "", err
 	}
@@ -58,7 +58,7 @@ func readURLs(connection *node) (base string, _ *Error) {
 	}
 	u := parseURL(n.Value, "https")
 	if u == nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return "", fail(CodeInvalidURL, "spec.platformConnection.anypoint is not a valid https URL with a host and without user info, query and fragment. Put the file in as flexctl wrote it.").at("", n)
+		return "", fail("spec.platformConnection.anypoint is not a valid https URL with a host and without user info, query and fragment. Put the file in as flexctl wrote it.").at("", n)
 	}
 	return n.Value, nil
 }

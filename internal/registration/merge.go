@@ -4,21 +4,22 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Merge returns a copy of data in which the certificate and the key of the registration under key are from's. Every
 // other byte stays: comments, order, line endings, the user's documents, other keys; and of the two scalars one that
 // has from's value already. from must be of the same gateway.
 //
-// The result is read back before it is returned. Errors are those of Parse, CodeAgentIDMismatch, and CodeMergeFailed
-// where the result would not be what it must be; data is returned only without an error, and never changed.
+// The result is read back before it is returned. It is an error, besides those of Parse, if from is of another gateway, and if
+// the result would not be what it must be; data is returned only without an error, and never changed.
 func Merge(data map[string][]byte, key string, from *Registration) (map[string][]byte, error) {
 	old, p, err := read(data, key)
 	if err != nil {
 		return nil, err
 	}
 	if old.agentID != from.agentID {
-		return nil, fail(CodeAgentIDMismatch, "the Secret holds the registration of another gateway (another agentId) by now, so nothing was written to it.").at(key, nil)
+		return nil, fail("the Secret holds the registration of another gateway (another agentId) by now, so nothing was written to it.").at(key, nil)
 	}
 	type part struct {
 		scalar   *node
@@ -49,7 +50,7 @@ func Merge(data map[string][]byte, key string, from *Registration) (map[string][
 }
 
 func mergeFailed(what string) *Error {
-	return fail(CodeMergeFailed, "the new certificate could not be put into the file as it is written there: %s. Nothing was written. Put tls.crt and tls.key in as flexctl wrote them (block scalars).", what)
+	return fail("the new certificate could not be put into the file as it is written there: %s. Nothing was written. Put tls.crt and tls.key in as flexctl wrote them (block scalars).", what)
 }
 
 // checkMerged makes sure that merged holds from's certificate and key, and that all documents of it say otherwise
@@ -57,7 +58,7 @@ func mergeFailed(what string) *Error {
 func checkMerged(merged map[string][]byte, key string, from *Registration, before *place) error {
 	r, after, err := read(merged, key)
 	if err != nil {
-		return mergeFailed("the result does not read back ("+string(CodeOf(err))+")").at(key, nil)
+		return mergeFailed("the result does not read back: "+strings.TrimSuffix(err.Error(), ".")).at(key, nil)
 	}
 	if r.chain != from.chain || r.key != from.key || r.certificate != from.certificate || r.agentID != from.agentID {
 		return mergeFailed("the result reads back as another registration").at(key, nil)

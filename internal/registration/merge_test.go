@@ -195,15 +195,15 @@ func TestMergeErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		content string
 		from    *Registration
-		code    Code
+		says    string
 	}{
-		"another gateway": {strings.Replace(fileOf(old), agentID, strings.Replace(agentID, "0", "1", 1), 1), from, CodeAgentIDMismatch},
-		"not readable":    {"a: b\n", from, CodeNoPlatformConnection},
-		"grows too large": {almost + strings.Repeat("#", MaxSize-len(almost)), chain, CodeMergeFailed},
+		"another gateway": {strings.Replace(fileOf(old), agentID, strings.Replace(agentID, "0", "1", 1), 1), from, saysAgentIDMismatch},
+		"not readable":    {"a: b\n", from, saysNoPlatformConnection},
+		"grows too large": {almost + strings.Repeat("#", MaxSize-len(almost)), chain, saysMergeFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, err := Merge(dataOf(c.content), DefaultKey, c.from)
-			NewWithT(t).Expect(CodeOf(err)).To(Equal(c.code))
+			expectError(t, err, c.says)
 			NewWithT(t).Expect(data).To(BeNil())
 			assertQuiet(t, err, old, renewed)
 		})
@@ -222,18 +222,18 @@ func TestCheckMergedRefusesADamagedFile(t *testing.T) {
 	good := fileOf(renewed) + user
 	for name, c := range map[string]struct {
 		content string
-		code    Code
+		says    string
 	}{
 		"good":                    {good, ""},
-		"not readable":            {good + "'", CodeMergeFailed},
-		"not renewed":             {fileOf(old) + user, CodeMergeFailed},
-		"user's document":         {strings.Replace(good, "mine: 1", "mine: 2", 1), CodeMergeFailed},
-		"user's document gone":    {fileOf(renewed), CodeMergeFailed},
-		"field of the secret":     {strings.Replace(good, "    tls.crt", "    x: y\n    tls.crt", 1), CodeMergeFailed},
-		"field of the connection": {strings.Replace(good, "us-east-1", "us-east-2", 1), CodeMergeFailed},
+		"not readable":            {good + "'", saysMergeFailed},
+		"not renewed":             {fileOf(old) + user, saysMergeFailed},
+		"user's document":         {strings.Replace(good, "mine: 1", "mine: 2", 1), saysMergeFailed},
+		"user's document gone":    {fileOf(renewed), saysMergeFailed},
+		"field of the secret":     {strings.Replace(good, "    tls.crt", "    x: y\n    tls.crt", 1), saysMergeFailed},
+		"field of the connection": {strings.Replace(good, "us-east-1", "us-east-2", 1), saysMergeFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(CodeOf(checkMerged(dataOf(c.content), DefaultKey, from, before))).To(Equal(c.code))
+			expectError(t, checkMerged(dataOf(c.content), DefaultKey, from, before), c.says)
 		})
 	}
 }

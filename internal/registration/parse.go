@@ -51,9 +51,9 @@ func loadFiles(data map[string][]byte, key string) (files []file, _ *Error) {
 	_, found := data[key]
 	switch {
 	case isLegacy(key) && found, !found && slices.ContainsFunc(keys, isLegacy):
-		return nil, fail(CodeLegacyLayout, "these are the files of Flex Gateway 1.0 (.conf, .key, .pem). Run `flexctl migrate` on them and put in the registration.yaml that it makes.").at(key, nil)
+		return nil, fail("these are the files of Flex Gateway 1.0 (.conf, .key, .pem). Run `flexctl migrate` on them and put in the registration.yaml that it makes.").at(key, nil)
 	case !found:
-		return nil, fail(CodeNoSuchKey, "the Secret has no such key; it has: %s. Name the key that holds the registration, or put the file in under this one.", listed(keys)).at(key, nil)
+		return nil, fail("the Secret has no such key; it has: %s. Name the key that holds the registration, or put the file in under this one.", listed(keys)).at(key, nil)
 	}
 	names := []string{key}
 	if _, split := data[CertificateKey]; split && key != CertificateKey {
@@ -61,7 +61,7 @@ func loadFiles(data map[string][]byte, key string) (files []file, _ *Error) {
 	}
 	for _, name := range names { // Sizes come first: nothing is parsed for data that will be refused.
 		if size := len(data[name]); size > MaxSize {
-			return nil, fail(CodeTooLarge, "the file has %d bytes, more than the %d allowed for a registration. Move documents of your own to a file (Secret key) of their own.", size, MaxSize).at(name, nil)
+			return nil, fail("the file has %d bytes, more than the %d allowed for a registration. Move documents of your own to a file (Secret key) of their own.", size, MaxSize).at(name, nil)
 		}
 	}
 	for _, name := range names {
@@ -71,7 +71,7 @@ func loadFiles(data map[string][]byte, key string) (files []file, _ *Error) {
 		}
 		f := file{key: name, src: data[name], docs: docs}
 		if name == key && f.isEmpty() {
-			return nil, fail(CodeEmpty, "the file is empty, which is what an aborted registration leaves. Run `flexctl registration create` again and put in the file that it makes.").at(key, nil)
+			return nil, fail("the file is empty, which is what an aborted registration leaves. Run `flexctl registration create` again and put in the file that it makes.").at(key, nil)
 		}
 		files = append(files, f)
 	}
@@ -117,9 +117,9 @@ func (r *Registration) readConnection(p *place) (err *Error) {
 	found := p.find("Configuration", isMapping, "spec", "platformConnection")
 	switch {
 	case len(found) == 0 || found[0].key != key:
-		return fail(CodeNoPlatformConnection, "no document is a registration (apiVersion gateway.mulesoft.com/…, kind Configuration, with spec.platformConnection). Put in the file that `flexctl registration create` made.").at(key, nil)
+		return fail("no document is a registration (apiVersion gateway.mulesoft.com/…, kind Configuration, with spec.platformConnection). Put in the file that `flexctl registration create` made.").at(key, nil)
 	case len(found) > 1:
-		return fail(CodeAmbiguous, "this is the second document with a platformConnection, and which one the gateway takes is unknown. Keep one registration per Secret key.").at(found[1].key, found[1].root)
+		return fail("this is the second document with a platformConnection, and which one the gateway takes is unknown. Keep one registration per Secret key.").at(found[1].key, found[1].root)
 	}
 	p.config = found[0]
 	if err := p.config.checkPlain(); err != nil {
@@ -130,7 +130,7 @@ func (r *Registration) readConnection(p *place) (err *Error) {
 	agent := child(connection, "agentId")
 	id, invalid := uuid.Parse(scalar(agent))
 	if invalid != nil || len(scalar(agent)) != len(id.String()) {
-		return fail(CodeInvalidAgentID, "spec.platformConnection.agentId is missing or no UUID. Put the file in as flexctl wrote it.").at(key, cmp.Or(agent, connection))
+		return fail("spec.platformConnection.agentId is missing or no UUID. Put the file in as flexctl wrote it.").at(key, cmp.Or(agent, connection))
 	}
 	r.agentID = id.String()
 	r.name = scalar(connection, "assetName")
@@ -148,9 +148,9 @@ func (r *Registration) findPair(p *place) *Error {
 	name := scalar(ref, "name")
 	switch {
 	case ref == nil:
-		return fail(CodeBrokenReference, "spec.platformConnection.certificateRef is missing. %s", remedy).at(p.config.key, connection)
+		return fail("spec.platformConnection.certificateRef is missing. %s", remedy).at(p.config.key, connection)
 	case scalar(ref, "kind") != "Secret" || name == "":
-		return fail(CodeBrokenReference, "spec.platformConnection.certificateRef must have the kind Secret and a name. %s", remedy).at(p.config.key, ref)
+		return fail("spec.platformConnection.certificateRef must have the kind Secret and a name. %s", remedy).at(p.config.key, ref)
 	}
 	quoted := ""
 	if isPlainName(name) {
@@ -160,9 +160,9 @@ func (r *Registration) findPair(p *place) *Error {
 	found := p.find("Secret", isNamed, "metadata", "name")
 	switch {
 	case len(found) == 0:
-		return fail(CodeBrokenReference, "certificateRef leads nowhere: there is no Secret document%s. %s", quoted, remedy).at(p.config.key, ref)
+		return fail("certificateRef leads nowhere: there is no Secret document%s. %s", quoted, remedy).at(p.config.key, ref)
 	case len(found) > 1:
-		return fail(CodeAmbiguous, "this is the second Secret document%s, and which one the gateway takes is unknown. Keep one.", quoted).at(found[1].key, found[1].root)
+		return fail("this is the second Secret document%s, and which one the gateway takes is unknown. Keep one.", quoted).at(found[1].key, found[1].root)
 	}
 	p.secret = found[0]
 	if err := p.secret.checkPlain(); err != nil {
@@ -170,7 +170,7 @@ func (r *Registration) findPair(p *place) *Error {
 	}
 	p.chain, p.key = child(p.secret.root, "spec", "tls.crt"), child(p.secret.root, "spec", "tls.key")
 	if !isText(p.chain) || !isText(p.key) {
-		return fail(CodeBrokenReference, "the Secret document%s needs both spec.tls.crt and spec.tls.key. %s", quoted, remedy).at(p.secret.key, p.secret.root)
+		return fail("the Secret document%s needs both spec.tls.crt and spec.tls.key. %s", quoted, remedy).at(p.secret.key, p.secret.root)
 	}
 	return nil
 }

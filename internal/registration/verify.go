@@ -21,15 +21,15 @@ func Verify(old, renewed *Registration, now time.Time) (ignored []string, err er
 	before, after := old.certificate, renewed.certificate
 	switch {
 	case old.agentID != renewed.agentID:
-		return nil, fail(CodeAgentIDMismatch, "the renewed registration has another agentId: it is that of another gateway. %s", keep)
+		return nil, fail("the renewed registration has another agentId: it is that of another gateway. %s", keep)
 	case before.Fingerprint == after.Fingerprint:
-		return nil, fail(CodeSameCertificate, "the renewed registration has the same certificate as before: nothing was renewed. %s", keep)
+		return nil, fail("the renewed registration has the same certificate as before: nothing was renewed. %s", keep)
 	case !after.NewerThan(before):
-		return nil, fail(CodeNotNewer, "the renewed certificate expires %s, no later than the one it renews (%s). %s", rfc3339(after.NotAfter), rfc3339(before.NotAfter), keep)
+		return nil, fail("the renewed certificate expires %s, no later than the one it renews (%s). %s", rfc3339(after.NotAfter), rfc3339(before.NotAfter), keep)
 	case after.NotBefore.After(now.Add(ClockSkew)):
-		return nil, fail(CodeNotYetValid, "the renewed certificate becomes valid only at %s. Check the clock of the operator's node. %s", rfc3339(after.NotBefore), keep)
+		return nil, fail("the renewed certificate becomes valid only at %s. Check the clock of the operator's node. %s", rfc3339(after.NotBefore), keep)
 	case !now.Before(after.NotAfter):
-		return nil, fail(CodeExpired, "the renewed certificate has expired at %s. Check the clock of the operator's node. %s", rfc3339(after.NotAfter), keep)
+		return nil, fail("the renewed certificate has expired at %s. Check the clock of the operator's node. %s", rfc3339(after.NotAfter), keep)
 	}
 	ignored = append(difference(old.config, renewed.config, ""), difference(old.secret, renewed.secret, "Secret")...)
 	ignored = slices.DeleteFunc(ignored, func(path string) bool {
