@@ -77,10 +77,10 @@ func (w *Wrapper) renew(ctx context.Context, now time.Time) error {
 // Install copies a program to a path, for a container whose image does not have it.
 func Install(program, path string) error {
 	content, err := os.ReadFile(program) //nolint:gosec // Both paths are arguments.
-	if err != nil {
-		return fmt.Errorf("installing %s: %w", program, err)
+	if err == nil {
+		err = os.WriteFile(path, content, 0o755) //nolint:gosec // It is a program, on a volume of its own.
 	}
-	if err := os.WriteFile(path, content, 0o755); err != nil { //nolint:gosec // It is a program, on a volume of its own.
+	if err != nil {
 		return fmt.Errorf("installing %s: %w", program, err)
 	}
 	return nil
