@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 func TestCalls(t *testing.T) {
@@ -125,7 +126,7 @@ func TestListsWithoutAnEnd(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"content": content})
 	})
 	_, err := h.account.Gateways(t.Context(), prod)
-	h.Expect(failed(t, err).Class).To(Equal(AnswerInvalid))
+	h.Expect(failed(t, err).Class).To(Equal(httpclient.AnswerInvalid))
 	requests, _ := h.seen()
 	h.Expect(requests).To(HaveLen(maxPages))
 }
@@ -152,7 +153,7 @@ func TestAnswersThatCantBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHostile(t, answering(200, c.body, "Content-Type", "text/odd"))
 			_, err := call(t, h.account, c.call)
-			h.Expect(failed(t, err).Class).To(Equal(AnswerInvalid))
+			h.Expect(failed(t, err).Class).To(Equal(httpclient.AnswerInvalid))
 			requests, _ := h.seen()
 			h.Expect(requests).To(HaveLen(1), "a repeat would be of no use")
 		})

@@ -114,7 +114,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		h := newRaw(t, answering(status, "", "Location", elsewhere.URL+"/?"+testToken))
 		_, err := h.account.Organization(t.Context())
 		e := failed(t, err)
-		h.Expect(e.Class).To(Equal(AnswerInvalid), "%d", status)
+		h.Expect(e.Class).To(Equal(httpclient.AnswerInvalid), "%d", status)
 		h.Expect(e.Said).To(ContainSubstring("redirects are not followed"))
 		h.Expect(e.Status).To(Equal(status))
 	}

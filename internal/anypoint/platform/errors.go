@@ -14,8 +14,6 @@ const (
 	EnvironmentNotFound anypoint.Class = "EnvironmentNotFound" // or the organization, which the platform doesn't tell apart
 	// SecretGroupNotFound: Secrets Manager has no such secret group, or does not show it.
 	SecretGroupNotFound anypoint.Class = "SecretGroupNotFound"
-	AnswerInvalid                      = httpclient.AnswerInvalid
-	Interrupted                        = httpclient.Interrupted
 )
 
 // Error is a failed call.

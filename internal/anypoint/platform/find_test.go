@@ -9,6 +9,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 func TestFindListsOnceForAllThatAsk(t *testing.T) {
@@ -58,10 +59,10 @@ func TestFindTellsWhyItCanNot(t *testing.T) {
 
 	b.Inject(simulator.Fault{Call: simulator.CallEnvironments, Kind: simulator.Garbage})
 	_, err = b.account.Find(t.Context(), "", b.gateway.AgentID)
-	b.Expect(err).To(HaveField("Class", AnswerInvalid))
+	b.Expect(err).To(HaveField("Class", httpclient.AnswerInvalid))
 	asked := b.count(simulator.CallEnvironments)
 	_, err = b.account.Find(t.Context(), "", b.gateway.AgentID)
-	b.Expect(err).To(HaveField("Class", AnswerInvalid))
+	b.Expect(err).To(HaveField("Class", httpclient.AnswerInvalid))
 	b.Expect(b.count(simulator.CallEnvironments)).To(Equal(asked), "who asks next gets the same answer")
 	b.clock.Step(2 * time.Minute)
 	b.Expect(b.account.Find(t.Context(), "", b.gateway.AgentID)).To(Equal(b.in))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 func TestRateLimitOfThePlatform(t *testing.T) {
@@ -119,7 +120,7 @@ func TestWaitsEndWithTheContext(t *testing.T) {
 	waiting.Go(func() {
 		_, err := h.account.Gateways(ctx, prod)
 		h.Expect(err).To(MatchError(context.Canceled))
-		h.Expect(failed(t, err).Class).To(Equal(Interrupted))
+		h.Expect(failed(t, err).Class).To(Equal(httpclient.Interrupted))
 	})
 	h.Eventually(still.HasWaiters).Should(BeTrue())
 	cancel()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 func TestExpiry(t *testing.T) {
@@ -71,5 +72,5 @@ func TestExpiryInEachForm(t *testing.T) {
 	}
 	h := newHostile(t, answering(200, `[{"name":"hub","meta":{"id":"../x"}}]`))
 	_, _, err := h.account.Expiry(t.Context(), prod, "hub", Keystores, "aeh")
-	h.Expect(failed(t, err).Class).To(Equal(AnswerInvalid))
+	h.Expect(failed(t, err).Class).To(Equal(httpclient.AnswerInvalid))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/flexops/flex-registration-operator/hack/simulator"
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 func TestOneTokenForAll(t *testing.T) {
@@ -145,7 +146,7 @@ func TestOutagesAreNotTakenForRefusals(t *testing.T) {
 		_, err := b.account.Organization(t.Context())
 		class, requests := anypoint.PlatformUnavailable, 3
 		if kind == simulator.Garbage {
-			class, requests = AnswerInvalid, 1
+			class, requests = httpclient.AnswerInvalid, 1
 		}
 		b.Expect(failed(t, err).Class).To(Equal(class), "%s", kind)
 		b.Expect(b.count(simulator.CallToken)).To(Equal(requests), "%s", kind)
@@ -222,7 +223,7 @@ func TestWhoeverAskedFirstMayLeave(t *testing.T) {
 	all.Go(func() {
 		_, err := b.account.Organization(ctx)
 		b.Expect(err).To(MatchError(context.Canceled))
-		b.Expect(failed(t, err).Class).To(Equal(Interrupted))
+		b.Expect(failed(t, err).Class).To(Equal(httpclient.Interrupted))
 		close(release)
 	})
 	<-arrived
