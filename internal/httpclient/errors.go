@@ -66,16 +66,16 @@ func (r Request) Fail(class anypoint.Class, message string) *Error {
 
 // Invalid is an answer that can't be used. It says why, and shows nothing of the answer, which may hold a token.
 func (r Request) Invalid(why string) *Error {
-	e := r.Fail(AnswerInvalid, r.Service+"'s answer can't be used: look whether a proxy answers in its place, or whether there is a newer operator")
+	e := r.Fail(AnswerInvalid, r.service+"'s answer can't be used: look whether a proxy answers in its place, or whether there is a newer operator")
 	e.Said = why
 	return e
 }
 
 // ended is a call whose context is over.
 func (r Request) ended(ctx context.Context) *Error {
-	e := r.Fail(Interrupted, "the operator gave up asking "+r.Service)
+	e := r.Fail(Interrupted, "the operator gave up asking "+r.service)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		e = r.Fail(anypoint.PlatformUnavailable, r.Service+" did not answer in time")
+		e = r.Fail(anypoint.PlatformUnavailable, r.service+" did not answer in time")
 	}
 	e.cause = ctx.Err()
 	return e
@@ -92,10 +92,10 @@ func (r Request) refused(status int, header http.Header, body []byte) *Error {
 	case e != nil:
 		return e
 	case status >= 500:
-		return r.Fail(anypoint.PlatformUnavailable, r.Service+" is not available, or fails")
+		return r.Fail(anypoint.PlatformUnavailable, r.service+" is not available, or fails")
 	default:
-		return r.Fail(anypoint.RequestRefused, r.Service+" refused the request")
+		return r.Fail(anypoint.RequestRefused, r.service+" refused the request")
 	}
 }
 
-func (r Request) rateLimit() string { return r.Service + "'s rate limit was reached" }
+func (r Request) rateLimit() string { return r.service + "'s rate limit was reached" }

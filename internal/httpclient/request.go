@@ -42,8 +42,9 @@ type Account struct {
 
 // Request is one to be made.
 type Request struct {
-	// Service names whom it goes to, and Doing says what it is for; both are for errors.
-	Service, Doing string
+	service string
+	// Doing says what it is for, in errors.
+	Doing string
 	// Endpoint is what the service counts against a rate limit of its own.
 	Endpoint    string
 	Path, Query string
@@ -59,6 +60,11 @@ type Request struct {
 	Decode func(body []byte) *Error
 
 	token string
+}
+
+// Request makes one, which has what an Account knows.
+func (a *Account) Request(doing, endpoint, path string) Request {
+	return Request{service: a.Service, Doing: doing, Endpoint: endpoint, Path: path}
 }
 
 func (r Request) method() string {
@@ -120,7 +126,7 @@ func (a *Account) once(ctx context.Context, r Request) *Error {
 		if ctx.Err() != nil {
 			return r.ended(ctx)
 		}
-		e := r.Fail(anypoint.PlatformUnavailable, r.Service+" can't be reached: look at DNS, proxy and egress rules, and at the CA that signs for it")
+		e := r.Fail(anypoint.PlatformUnavailable, r.service+" can't be reached: look at DNS, proxy and egress rules, and at the CA that signs for it")
 		e.Said = a.Scrub(err.Error(), r.token)
 		return e
 	}

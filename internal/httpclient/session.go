@@ -56,7 +56,7 @@ func (a *Account) session(ctx context.Context) (*session, error) {
 		login := a.Client.logins.DoChan(a.Key, func() (any, error) { return a.fetch(context.WithoutCancel(ctx)) })
 		select {
 		case <-ctx.Done():
-			return nil, Request{Service: a.Service, Doing: "asking for a token"}.ended(ctx)
+			return nil, a.Request("asking for a token", "", "").ended(ctx)
 		case result := <-login:
 			if result.Err != nil {
 				return nil, result.Err

@@ -43,8 +43,10 @@ func newBench(t *testing.T, answer http.HandlerFunc) *bench {
 
 func (b *bench) ask(once bool) error {
 	return b.account.Ask(context.Background(), func(string) Request {
-		return Request{Service: "Somebody", Doing: "asking", Endpoint: "it", Path: "/it", Once: once, Body: []byte("x"),
-			Refused: func(int, http.Header, []byte) *Error { return nil }, Decode: func([]byte) *Error { return nil }}
+		r := b.account.Request("asking", "it", "/it")
+		r.Once, r.Body = once, []byte("x")
+		r.Refused, r.Decode = func(int, http.Header, []byte) *Error { return nil }, func([]byte) *Error { return nil }
+		return r
 	})
 }
 

@@ -81,22 +81,15 @@ func (c *Client) Account(instanceURL, version string, credentials Credentials) (
 	}
 	base := "https://" + host
 	a := &Account{host: host, version: version, credentials: credentials, Account: &httpclient.Account{
-		Client: c.Client, Service: service, Base: base, Key: base + " " + c.Digest(credentials.data()), Scrub: credentials.scrub,
+		Client: c.Client, Service: "Salesforce", Base: base, Key: base + " " + c.Digest(credentials.data()), Scrub: credentials.scrub,
 	}}
 	a.Login = a.login
 	return a, nil
 }
 
-// service is what errors call it.
-const service = "Salesforce"
-
-func request(doing, endpoint, path string) httpclient.Request {
-	return httpclient.Request{Service: service, Doing: doing, Endpoint: endpoint, Path: path}
-}
-
 // login gets a token from the organization's own host, by one of two OAuth flows. What the answer says of other hosts is not heeded.
 func (a *Account) login(ctx context.Context) (token string, lifetime time.Duration, failed *httpclient.Error) {
-	r := request("asking for a token", "salesforce-token", "/services/oauth2/token")
+	r := a.Request("asking for a token", "salesforce-token", "/services/oauth2/token")
 	r.ContentType, r.Header = "application/x-www-form-urlencoded", http.Header{"Accept": {"application/json"}}
 	form, err := a.credentials.grant(audience(a.host), a.Client.Clock.Now())
 	if err != nil {
@@ -161,7 +154,7 @@ func (a *Account) Certificates(ctx context.Context) ([]Certificate, error) {
 		Done    bool          `json:"done"`
 		Records []Certificate `json:"records"`
 	}
-	r := request("listing certificates", "salesforce-query", "/services/data/v"+a.version+"/tooling/query")
+	r := a.Request("listing certificates", "salesforce-query", "/services/data/v"+a.version+"/tooling/query")
 	r.Query = url.Values{"q": {"SELECT Id, DeveloperName, MasterLabel, ExpirationDate FROM Certificate"}}.Encode()
 	r.Refused = func(status int, _ http.Header, body []byte) *httpclient.Error { return refusedQuery(r, status, body) }
 	r.Decode = r.JSON(&page)

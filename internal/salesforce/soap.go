@@ -74,7 +74,7 @@ func (a *Account) change(ctx context.Context, doing string, call any) error {
 		var e envelope
 		e.Header.Session.ID, e.Body.Call = token, call
 		body, _ := xml.Marshal(e) // plain strings
-		r := request(doing, "salesforce-metadata", "/services/Soap/m/"+a.version)
+		r := a.Request(doing, "salesforce-metadata", "/services/Soap/m/"+a.version)
 		r.Once, r.Body = true, append([]byte(xml.Header), body...)
 		r.ContentType, r.Header = "text/xml; charset=utf-8", http.Header{"Soapaction": {`""`}}
 		r.Refused = func(_ int, _ http.Header, body []byte) *httpclient.Error {

@@ -97,7 +97,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := httpclient.Request{Service: service, Doing: "changing"}
+		r := httpclient.Request{Doing: "changing"}
 		if failed := parsed.outcome(r); failed == nil {
 			results := len(parsed.Body.Renamed) + len(parsed.Body.Deleted)
 			NewWithT(t).Expect(results).To(Equal(1), "only one result that says so is a success")

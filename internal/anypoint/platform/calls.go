@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// service is what errors call it.
-	service = "Anypoint"
 	// pageSize is the largest that the platform takes.
 	pageSize = 100
 	// maxPages bounds a listing: 50,000 gateways or replicas.
@@ -73,7 +71,7 @@ func (r Replica) identity() string { return r.ID }
 
 // Organization tells whose the credentials are. Every error of this and of the other calls is an *Error.
 func (a *Account) Organization(ctx context.Context) (string, error) {
-	q := ask("asking whose the credentials are", "me", "/accounts/api/me")
+	q := a.ask("asking whose the credentials are", "me", "/accounts/api/me")
 	var me struct {
 		Client struct {
 			Organization string `json:"org_id"` // of a connected app
@@ -96,12 +94,12 @@ func (a *Account) Organization(ctx context.Context) (string, error) {
 
 // Gateways lists the gateways of an environment, tombstones included.
 func (a *Account) Gateways(ctx context.Context, in Environment) ([]Gateway, error) {
-	return list[Gateway](ctx, a, in.ask("listing the gateways of the environment", "gateways", "standalone", "gateways"), "")
+	return list[Gateway](ctx, a, a.askIn(in, "listing the gateways of the environment", "gateways", "standalone", "gateways"), "")
 }
 
 // Gateway tells of one gateway, also of one that was deleted, whose state then is Deleted.
 func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gateway, error) {
-	q := in.askGateway("asking for the gateway", "gateway", id, "")
+	q := a.askGateway(in, "asking for the gateway", "gateway", id, "")
 	var g Gateway
 	if err := a.get(ctx, q, &g); err != nil {
 		return Gateway{}, err
@@ -115,7 +113,7 @@ func (a *Account) Gateway(ctx context.Context, in Environment, id string) (Gatew
 // Replicas lists the connected replicas of a gateway, each once. While some vanish between two pages, the platform may leave out
 // others that are there all the time; up to 99 make one page.
 func (a *Account) Replicas(ctx context.Context, in Environment, gatewayID string) ([]Replica, error) {
-	all, err := list[Replica](ctx, a, in.askGateway("listing the replicas of the gateway", "replicas", gatewayID, "/replicas"), Connected)
+	all, err := list[Replica](ctx, a, a.askGateway(in, "listing the replicas of the gateway", "replicas", gatewayID, "/replicas"), Connected)
 	// Should the platform not have kept to the state that was asked for, those that are gone don't count.
 	return slices.DeleteFunc(all, func(r Replica) bool { return r.Status != Connected }), err
 }
@@ -175,16 +173,16 @@ type question struct {
 	wrong                *Error // why it can't be asked
 }
 
-func ask(doing, endpoint, path string) question {
-	return question{Request: httpclient.Request{Service: service, Doing: doing, Endpoint: endpoint, Path: path}, scopes: gatewayScopes}
+func (a *Account) ask(doing, endpoint, path string) question {
+	return question{Request: a.Request(doing, endpoint, path), scopes: gatewayScopes}
 }
 
 // An id becomes part of a path, so it must be nothing else.
 var plainID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
 
-// ask makes a question about what an API has of the environment.
-func (in Environment) ask(doing, endpoint, api, resource string) question {
-	q := ask(doing, endpoint, fmt.Sprintf("/%s/api/v1/organizations/%s/environments/%s/%s", api, in.OrganizationID, in.ID, resource))
+// askIn makes a question about what an API has of an environment.
+func (a *Account) askIn(in Environment, doing, endpoint, api, resource string) question {
+	q := a.ask(doing, endpoint, fmt.Sprintf("/%s/api/v1/organizations/%s/environments/%s/%s", api, in.OrganizationID, in.ID, resource))
 	q.environment = true
 	q.Header = http.Header{"X-Anypnt-Org-Id": {in.OrganizationID}, "X-Anypnt-Env-Id": {in.ID}}
 	if !plainID.MatchString(in.OrganizationID) || !plainID.MatchString(in.ID) {
@@ -193,9 +191,9 @@ func (in Environment) ask(doing, endpoint, api, resource string) question {
 	return q
 }
 
-// askGateway makes a question about one gateway of the environment, or what belongs to it.
-func (in Environment) askGateway(doing, endpoint, id, belonging string) question {
-	q := in.ask(doing, endpoint, "standalone", "gateways/"+id+belonging)
+// askGateway makes a question about one gateway of an environment, or what belongs to it.
+func (a *Account) askGateway(in Environment, doing, endpoint, id, belonging string) question {
+	q := a.askIn(in, doing, endpoint, "standalone", "gateways/"+id+belonging)
 	q.gateway = true
 	if q.wrong == nil && !plainID.MatchString(id) {
 		q.wrong = &Error{Class: GatewayNotFound, Message: "the gateway's id is not one: correct the registration's agentId"}

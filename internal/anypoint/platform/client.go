@@ -55,7 +55,7 @@ func (c *Client) Account(baseURL string, credentials anypoint.Credentials) (*Acc
 	}
 	base := "https://" + host
 	a := &Account{client: c, credentials: credentials, Account: &httpclient.Account{
-		Client: c.Client, Service: service, Base: base, Key: base + " " + c.Digest(credentials.Data()), Scrub: credentials.Scrub,
+		Client: c.Client, Service: "Anypoint", Base: base, Key: base + " " + c.Digest(credentials.Data()), Scrub: credentials.Scrub,
 	}}
 	a.Login = a.login
 	return a, nil

@@ -98,7 +98,7 @@ func (a *Account) environments(ctx context.Context, organization string) ([]Envi
 	if !plainID.MatchString(organization) {
 		return nil, &Error{Class: EnvironmentNotFound, Message: "the id of the organization is not one: correct it"}
 	}
-	q := ask("listing the environments of the organization", "environments", "/accounts/api/organizations/"+organization+"/environments")
+	q := a.ask("listing the environments of the organization", "environments", "/accounts/api/organizations/"+organization+"/environments")
 	q.environment = true
 	var answer struct {
 		Data []Environment `json:"data"`

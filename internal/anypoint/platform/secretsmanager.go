@@ -41,7 +41,7 @@ func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind
 	ctx, cancel := context.WithTimeout(ctx, a.client.CallTimeout)
 	defer cancel()
 	var groups, secrets []secret
-	q := in.askSecrets("listing the secret groups of the environment", "")
+	q := a.askSecrets(in, "listing the secret groups of the environment", "")
 	if err = a.get(ctx, q, &groups); err != nil {
 		return notAfter, false, err
 	}
@@ -53,7 +53,7 @@ func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind
 		return notAfter, false, q.Invalid("the secret group's id is not one")
 	}
 	inGroup := "/" + groups[i].Meta.ID + "/" + string(kind)
-	if err = a.get(ctx, in.askSecrets("listing what is in the secret group", inGroup), &secrets); err != nil {
+	if err = a.get(ctx, a.askSecrets(in, "listing what is in the secret group", inGroup), &secrets); err != nil {
 		return notAfter, false, err
 	}
 	for _, s := range secrets {
@@ -62,7 +62,7 @@ func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind
 		}
 		// A list may leave out what it tells of a single one.
 		if s.ExpirationDate.IsZero() && plainID.MatchString(s.Meta.ID) {
-			if err = a.get(ctx, in.askSecrets("asking for the certificate's expiry", inGroup+"/"+s.Meta.ID), &s); err != nil {
+			if err = a.get(ctx, a.askSecrets(in, "asking for the certificate's expiry", inGroup+"/"+s.Meta.ID), &s); err != nil {
 				return notAfter, false, err
 			}
 		}
@@ -73,8 +73,8 @@ func (a *Account) Expiry(ctx context.Context, in Environment, group string, kind
 	return notAfter, found, nil
 }
 
-func (in Environment) askSecrets(doing, inGroups string) question {
-	q := in.ask(doing, "secrets", "secrets-manager", "secretGroups"+inGroups)
+func (a *Account) askSecrets(in Environment, doing, inGroups string) question {
+	q := a.askIn(in, doing, "secrets", "secrets-manager", "secretGroups"+inGroups)
 	q.scopes = secretScopes
 	return q
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
-	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 var mfa = regexp.MustCompile(`(?i)multi-?factor|\bmfa\b|two-?factor`)
@@ -16,7 +15,7 @@ var mfa = regexp.MustCompile(`(?i)multi-?factor|\bmfa\b|two-?factor`)
 // login asks for a token.
 func (a *Account) login(ctx context.Context) (token string, lifetime time.Duration, failed *Error) {
 	data := a.credentials.Data()
-	r := httpclient.Request{Service: service, Doing: "asking for a token", Endpoint: "token", Path: "/accounts/api/v2/oauth2/token"}
+	r := a.Request("asking for a token", "token", "/accounts/api/v2/oauth2/token")
 	body := map[string]string{"grant_type": "client_credentials", "client_id": string(data["client-id"]), "client_secret": string(data["client-secret"])}
 	remedy := "Anypoint refused the credentials: put valid ones into the credentials Secret"
 	user := len(data["username"]) > 0
