@@ -127,25 +127,10 @@ func audience(host string) string {
 
 // Certificate is one in Certificate and Key Management. Name is its unique name, DeveloperName.
 type Certificate struct {
-	ID             string `json:"Id"`
-	Name           string `json:"DeveloperName"`
-	Label          string `json:"MasterLabel"`
-	ExpirationDate Time   `json:"ExpirationDate"`
-}
-
-// Time is as Salesforce tells it, 2027-10-31T15:31:46.000+0000, in UTC. It is zero where none is told, or none that can be read.
-type Time struct{ time.Time }
-
-// UnmarshalJSON never fails, so that one odd date does not hide all else.
-func (t *Time) UnmarshalJSON(text []byte) error {
-	t.Time = time.Time{}
-	for _, layout := range []string{"2006-01-02T15:04:05Z0700", time.RFC3339, time.DateOnly} {
-		if parsed, err := time.Parse(`"`+layout+`"`, string(text)); err == nil {
-			t.Time = parsed.UTC()
-			return nil
-		}
-	}
-	return nil
+	ID             string          `json:"Id"`
+	Name           string          `json:"DeveloperName"`
+	Label          string          `json:"MasterLabel"`
+	ExpirationDate httpclient.Time `json:"ExpirationDate"`
 }
 
 // Certificates lists all certificates of the organization, or fails.

@@ -75,7 +75,7 @@ func TestCalls(t *testing.T) {
 	b.Expect(b.account.Certificates(t.Context())).To(BeEmpty())
 	old := b.Add("Anypoint", noon.Add(time.Hour))
 	b.Use(old.ID)
-	b.Expect(b.account.Certificates(t.Context())).To(ConsistOf(Certificate{ID: old.ID, Name: "Anypoint", Label: "Anypoint", ExpirationDate: Time{noon.Add(time.Hour)}}))
+	b.Expect(b.account.Certificates(t.Context())).To(ConsistOf(Certificate{ID: old.ID, Name: "Anypoint", Label: "Anypoint", ExpirationDate: httpclient.Time{Time: noon.Add(time.Hour)}}))
 	b.Expect(b.account.Rename(t.Context(), "Anypoint", "Anypoint_to_expire")).To(Succeed())
 	b.Expect(b.account.Certificates(t.Context())).To(ConsistOf(HaveField("Name", "Anypoint_to_expire")))
 
@@ -221,7 +221,7 @@ func TestListsThatCantBeUsed(t *testing.T) {
 	}
 	b := newBench(t)
 	b.Inject(simulated.Fault{Call: simulated.CallQuery, Kind: simulated.Answers, Body: `{"done":true,"records":[{"Id":"1","DeveloperName":"A","ExpirationDate":"soon"}]}`})
-	b.Expect(b.account.Certificates(t.Context())).To(ConsistOf(HaveField("ExpirationDate", Time{})))
+	b.Expect(b.account.Certificates(t.Context())).To(ConsistOf(HaveField("ExpirationDate", httpclient.Time{})))
 }
 
 func TestErrorsOfTheQuery(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/flexops/flex-registration-operator/internal/httpclient"
 )
 
 // SecretKind is what a secret group has.
@@ -17,22 +19,11 @@ const (
 
 // secret is a secret group, or something in one.
 type secret struct {
-	Name           string `json:"name"`
-	ExpirationDate expiry `json:"expirationDate"`
+	Name           string          `json:"name"`
+	ExpirationDate httpclient.Time `json:"expirationDate"`
 	Meta           struct {
 		ID string `json:"id"`
 	} `json:"meta"`
-}
-
-// expiry is a time, or a day, at whose beginning it then is: how Secrets Manager writes it is not published.
-type expiry struct{ Date }
-
-// UnmarshalJSON never fails.
-func (e *expiry) UnmarshalJSON(text []byte) (err error) {
-	if e.Time, err = time.Parse(`"`+time.DateOnly+`"`, string(text)); err != nil {
-		return e.Date.UnmarshalJSON(text)
-	}
-	return nil
 }
 
 // Expiry tells when a certificate in Secrets Manager expires, by the names of its secret group and of its own; of several the
