@@ -146,11 +146,13 @@ func (a *Account) once(ctx context.Context, r Request) *Error {
 		return r.Invalid(tooLong)
 	}
 	e := r.Decode(body)
-	if e != nil && e.Class == AnswerInvalid {
-		e.Said += "; it is said to be " + a.Scrub(header.Get("Content-Type"), r.token)
-	} else if e != nil {
-		e.Said = a.Scrub(e.Said, r.token)
+	if e == nil {
+		return nil
 	}
+	if e.Class == AnswerInvalid {
+		e.Said += "; it is said to be " + header.Get("Content-Type")
+	}
+	e.Said = a.Scrub(e.Said, r.token)
 	return e
 }
 

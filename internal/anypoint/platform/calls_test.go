@@ -151,9 +151,10 @@ func TestAnswersThatCantBeUsed(t *testing.T) {
 		"an organization as 1": {"me", `{"client":{"org_id":1}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHostile(t, answering(200, c.body, "Content-Type", "text/odd"))
+			h := newHostile(t, answering(200, c.body, "Content-Type", "text/odd"+strings.Repeat("; very=odd", 30)))
 			_, err := call(t, h.account, c.call)
 			h.Expect(failed(t, err).Class).To(Equal(httpclient.AnswerInvalid))
+			h.Expect(len(failed(t, err).Said)).To(BeNumerically("<=", 200))
 			requests, _ := h.seen()
 			h.Expect(requests).To(HaveLen(1), "a repeat would be of no use")
 		})
