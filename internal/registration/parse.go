@@ -38,7 +38,7 @@ func read(data map[string][]byte, key string) (*Registration, *place, error) {
 	if p.files, err = loadFiles(data, key); err != nil {
 		return nil, nil, err
 	}
-	for _, step := range []func(*place) *Error{r.readConnection, r.findPair, r.readPair} {
+	for _, step := range []func(*place) *Error{r.readConnection, (*place).findPair, r.readPair} {
 		if err := step(p); err != nil {
 			return nil, nil, err
 		}
@@ -141,7 +141,7 @@ func (r *Registration) readConnection(p *place) (err *Error) {
 }
 
 // findPair follows certificateRef to the one Secret document of that name, and to certificate and key in it.
-func (r *Registration) findPair(p *place) *Error {
+func (p *place) findPair() *Error {
 	const remedy = "Put the file in as flexctl wrote it; a split registration needs " + CertificateKey + " in the same Secret."
 	connection := child(p.config.root, "spec", "platformConnection")
 	ref := child(connection, "certificateRef")
