@@ -122,28 +122,31 @@ func (a *Account) once(ctx context.Context, r Request) *Error {
 	if observe := a.Client.observe; observe != nil {
 		observe(r.Endpoint, status)
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return r.ended(ctx)
-		}
+	incomplete := ""
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return r.ended(ctx)
+	case err != nil && status < 300:
 		e := r.Fail(anypoint.PlatformUnavailable, r.service+" can't be reached: look at DNS, proxy and egress rules, and at the CA that signs for it")
 		e.Said = a.Scrub(err.Error(), r.token)
 		return e
+	case err != nil:
+		incomplete = "it broke off"
+	case len(body) > maxAnswer:
+		incomplete = fmt.Sprintf("it has more than %d bytes", maxAnswer)
 	}
-	tooLong := ""
-	if len(body) > maxAnswer {
-		tooLong = fmt.Sprintf("it has more than %d bytes", maxAnswer)
+	if incomplete != "" {
 		body = nil // It may end within a secret, of which half would not be recognised.
 	}
 	wait := a.Client.heed(a.Base+" "+r.Endpoint, status, header, body)
 	if status >= 300 {
 		e := r.refused(status, header, body)
 		e.Status, e.RetryAfter, e.TokenRefused = status, wait, e.TokenRefused || status == http.StatusUnauthorized
-		e.Said = a.Scrub(cmp.Or(e.Said, tooLong, string(body)), r.token)
+		e.Said = a.Scrub(cmp.Or(e.Said, incomplete, string(body)), r.token)
 		return e
 	}
-	if tooLong != "" {
-		return r.Invalid(tooLong)
+	if incomplete != "" {
+		return r.Invalid(incomplete)
 	}
 	e := r.Decode(body)
 	if e == nil {

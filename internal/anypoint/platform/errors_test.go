@@ -113,23 +113,27 @@ func TestClassesOfRefusedCredentials(t *testing.T) {
 	}
 }
 
-// What is refused is told by the status, however long the page that a proxy makes of it.
-func TestRefusalsOfManyBytes(t *testing.T) {
-	page := strings.Repeat("x", 2<<20)
-	for status, class := range map[int]anypoint.Class{403: anypoint.MissingScope, 429: anypoint.RateLimited, 503: anypoint.PlatformUnavailable} {
-		_, err := newHostile(t, answering(status, page)).account.Organization(t.Context())
-		NewWithT(t).Expect(failed(t, err)).To(And(HaveField("Class", class), HaveField("Status", status), HaveField("Said", "it has more than 1048576 bytes")))
+// What is refused is told by the status, whatever becomes of the page that a proxy makes of it.
+func TestRefusalsWithoutAWholePage(t *testing.T) {
+	for said, page := range map[string]func(status int) http.HandlerFunc{
+		"it has more than 1048576 bytes": func(status int) http.HandlerFunc { return answering(status, strings.Repeat("x", 2<<20)) },
+		"it broke off":                   func(status int) http.HandlerFunc { return answering(status, "half", "Content-Length", "8") },
+	} {
+		for status, class := range map[int]anypoint.Class{403: anypoint.MissingScope, 429: anypoint.RateLimited, 503: anypoint.PlatformUnavailable} {
+			_, err := newHostile(t, page(status)).account.Organization(t.Context())
+			NewWithT(t).Expect(failed(t, err)).To(And(HaveField("Class", class), HaveField("Status", status), HaveField("Said", said)))
+		}
+		var logins atomic.Int32
+		h := newRaw(t, func(w http.ResponseWriter, r *http.Request) {
+			logins.Add(1)
+			page(401)(w, r)
+		})
+		for range 2 {
+			_, err := h.account.Organization(t.Context())
+			h.Expect(failed(t, err).Class).To(Equal(anypoint.CredentialsRejected))
+		}
+		h.Expect(logins.Load()).To(BeEquivalentTo(1), "nothing brings the account nearer to being locked")
 	}
-	var logins atomic.Int32
-	h := newRaw(t, func(w http.ResponseWriter, r *http.Request) {
-		logins.Add(1)
-		answering(401, page)(w, r)
-	})
-	for range 2 {
-		_, err := h.account.Organization(t.Context())
-		h.Expect(failed(t, err).Class).To(Equal(anypoint.CredentialsRejected))
-	}
-	h.Expect(logins.Load()).To(BeEquivalentTo(1), "nothing brings the account nearer to being locked")
 }
 
 func TestErrorsOfTheSimulatedPlatform(t *testing.T) {
