@@ -49,12 +49,8 @@ import (
 // version and commit are set by the linker.
 var version, commit = "development", ""
 
-// The other things that this program does, beside what it does in the pod of a renewal Job (see job.RunCommand):
-// superviseCommand runs flexctl for the operator (see anypoint.Supervise); unmanagedCommand is for people.
-const (
-	superviseCommand = "supervise"
-	unmanagedCommand = "unmanaged"
-)
+// superviseCommand runs flexctl for the operator: see anypoint.Supervise.
+const superviseCommand = "supervise"
 
 // The environment variables that name the operator's own pod.
 const (
@@ -90,17 +86,22 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == superviseCommand {
-		os.Exit(anypoint.Supervise(os.Args[2:]))
+	command, arguments := "", os.Args[1:]
+	if len(arguments) > 0 {
+		command = arguments[0]
 	}
-	command, arguments := run, os.Args[1:]
-	if len(arguments) > 0 && arguments[0] == unmanagedCommand {
-		command = listUnmanaged
+	var err error
+	switch command {
+	case superviseCommand:
+		os.Exit(anypoint.Supervise(arguments[1:]))
+	case job.CommandPrepare, job.CommandHandoff:
+		err = job.RunCommand(arguments)
+	case "unmanaged":
+		err = listUnmanaged()
+	default:
+		err = run(arguments)
 	}
-	if len(arguments) > 0 && (arguments[0] == job.CommandPrepare || arguments[0] == job.CommandHandoff) {
-		command = job.RunCommand
-	}
-	if err := command(arguments); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "flex-registration-operator:", err)
 		os.Exit(1)
 	}
@@ -296,9 +297,11 @@ func (o *options) check() error {
 
 // readScope reads what is looked at.
 func (o *options) readScope() error {
-	if selector, err := labels.Parse(o.selector); err != nil {
+	selector, err := labels.Parse(o.selector)
+	if err != nil {
 		return fmt.Errorf("--selector=%q is no label selector: %w: write shard=a, shard in (a,b) or !shard, for example", o.selector, err)
-	} else if !selector.Empty() {
+	}
+	if !selector.Empty() {
 		o.Scope.Selector = selector
 	}
 	switch {
@@ -353,12 +356,8 @@ func ownImage(r client.Reader) (string, error) {
 	if err := r.Get(ctx, key, pod); err != nil {
 		return "", fmt.Errorf("looking for the operator's own image, for --job-image, in its pod %s: %w", key, err)
 	}
-	for _, container := range pod.Spec.Containers {
-		if container.Name == "manager" {
-			return container.Image, nil
-		}
-	}
-	return pod.Spec.Containers[0].Image, nil
+	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == "manager" })
+	return pod.Spec.Containers[max(i, 0)].Image, nil
 }
 
 // userAgent is by which servers know the operator.
@@ -387,7 +386,7 @@ func (o *options) execRenewer() (anypoint.Renewer, error) {
 }
 
 // listUnmanaged prints the gateways that no FlexRegistration covers, and what to apply to have them watched.
-func listUnmanaged([]string) error {
+func listUnmanaged() error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
