@@ -242,7 +242,7 @@ func run(arguments []string) error {
 		return fmt.Errorf("finding this machine's name, for the record: %w", err)
 	}
 	o.Identity, o.Version = hostname+"_"+uuid.NewString(), version+" "+commit
-	o.Recorder, o.Activity = mgr.GetEventRecorder("flex-registration-operator"), metrics.NewActivity()
+	o.Recorder, o.Activity = mgr.GetEventRecorder("flex-registration-operator"), metrics.NewActivity(ctrlmetrics.Registry)
 	if o.CheckInterval > 0 {
 		asks, err := o.asks(o.AnypointHosts)
 		if err != nil {
@@ -255,9 +255,6 @@ func run(arguments []string) error {
 	}
 	if err := o.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
-	}
-	if err := ctrlmetrics.Registry.Register(o.Activity); err != nil {
-		return fmt.Errorf("setting up metrics: %w", err)
 	}
 	if err := o.watchConnections(mgr); err != nil {
 		return fmt.Errorf("setting up the controller of ExperienceHubConnections: %w", err)

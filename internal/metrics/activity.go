@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/flexops/flex-registration-operator/internal/anypoint"
 	"github.com/flexops/flex-registration-operator/internal/renewal"
@@ -44,16 +45,17 @@ type Activity struct {
 	renewalDuration, rolloutDuration     *prometheus.HistogramVec
 }
 
-// NewActivity makes counters that stand at 0.
-func NewActivity() *Activity {
+// NewActivity registers counters that stand at 0. It panics where the registry has them already.
+func NewActivity(registry prometheus.Registerer) *Activity {
+	registered := promauto.With(registry)
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: prefix + name, Help: help})
+		return registered.NewCounter(prometheus.CounterOpts{Name: prefix + name, Help: help})
 	}
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
+		return registered.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
 	}
 	histogram := func(name, help string, buckets ...float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}, []string{"result"})
+		return registered.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + name, Help: help, Buckets: buckets}, []string{"result"})
 	}
 	a := &Activity{
 		renewals:         counters("renewals_total", "Attempts to renew a registration, by result and, of a failure, its reason.", "result", "reason"),
@@ -108,24 +110,4 @@ func (a *Activity) Recorded(before, after renewal.Record) {
 // Requested counts a request to Anypoint; the status is 0 where there was no answer.
 func (a *Activity) Requested(call string, status int) {
 	a.anypointRequests.WithLabelValues(call, strconv.Itoa(status)).Inc()
-}
-
-func (a *Activity) collectors() []prometheus.Collector {
-	return []prometheus.Collector{
-		a.renewals, a.rollouts, a.restorations, a.adoptions, a.pins, a.renewalDuration, a.rolloutDuration, a.anypointRequests,
-	}
-}
-
-// Describe is the prometheus.Collector's.
-func (a *Activity) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, c := range a.collectors() {
-		c.Describe(descriptions)
-	}
-}
-
-// Collect is the prometheus.Collector's.
-func (a *Activity) Collect(metrics chan<- prometheus.Metric) {
-	for _, c := range a.collectors() {
-		c.Collect(metrics)
-	}
 }

@@ -23,7 +23,7 @@ func connection() *v1alpha1.ExperienceHubConnection {
 }
 
 func TestConnectionsAreCollected(t *testing.T) {
-	expectSeries(t, everything(t, NewActivity(), connection()), map[string]float64{
+	expectSeries(t, everything(t, connection()), map[string]float64{
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=aeh,name=hub,namespace=hub,side=anypoint}":                        1_700_000_000,
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=Anypoint,name=hub,namespace=hub,side=salesforce}":                 1_700_000_001,
 		"experiencehubconnection_certificate_not_after_timestamp_seconds{certificate=Anypoint_to_expire_20231114,name=hub,namespace=hub,side=renamed}": 1_700_000_002,

@@ -64,7 +64,7 @@ func unmanagedDeployment() *gateway.Deployment {
 func TestShard(t *testing.T) {
 	for _, shard := range []bool{false, true} {
 		g := NewWithT(t)
-		series := samples(scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment()), Shard: shard}, nil))
+		series := samples(scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment()), Shard: shard}, prometheus.NewPedanticRegistry()))
 		g.Expect(series).To(HaveKey("flexregistration_suspended{name=ingress,namespace=gateway}"))
 		if told := HaveKey("flex_gateway_unmanaged{deployment=forgotten,namespace=gateway}"); shard {
 			g.Expect(series).NotTo(told)
@@ -102,13 +102,10 @@ func unzipped(t *testing.T, r io.Reader) string {
 }
 
 // scrape gets what an operator tells, as Prometheus does.
-func scrape(t *testing.T, fleet *Fleet, a *Activity) map[string]*dto.MetricFamily {
+func scrape(t *testing.T, fleet *Fleet, registry *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
-	g, registry := NewWithT(t), prometheus.NewPedanticRegistry()
+	g := NewWithT(t)
 	g.Expect(registry.Register(ConnectionCollector{Cache: fleet.Cache})).To(Succeed())
-	if a != nil {
-		g.Expect(registry.Register(a)).To(Succeed())
-	}
 	server := httptest.NewServer(serving(t, fleet, logr.Discard(), promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	defer server.Close()
 	var bodies []string
@@ -168,10 +165,17 @@ func expectSeries(t *testing.T, series, want map[string]float64) {
 	}
 }
 
-// everything is all that is told of some objects and some activity.
-func everything(t *testing.T, a *Activity, objects ...client.Object) map[string]float64 {
+// counting is an activity with the registry that it is told by.
+func counting() (*Activity, *prometheus.Registry) {
+	registry := prometheus.NewPedanticRegistry()
+	return NewActivity(registry), registry
+}
+
+// everything is all that an operator tells of some objects, which has done nothing yet.
+func everything(t *testing.T, objects ...client.Object) map[string]float64 {
 	t.Helper()
-	return samples(scrape(t, &Fleet{Cache: cached(t, objects...)}, a))
+	_, registry := counting()
+	return samples(scrape(t, &Fleet{Cache: cached(t, objects...)}, registry))
 }
 
 // answering serves a fleet after a process's answer, and returns what is answered to a scraper that takes gzip, and what is logged.
@@ -234,7 +238,7 @@ flexregistration_suspended{name="a",namespace="b"} 0
 }
 
 func TestFlexRegistrationsAreCollected(t *testing.T) {
-	expectSeries(t, everything(t, NewActivity(), full(), unmanagedDeployment()), map[string]float64{
+	expectSeries(t, everything(t, full(), unmanagedDeployment()), map[string]float64{
 		"flexregistration_serving_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":        1_700_003_600,
 		"flexregistration_certificate_not_after_timestamp_seconds{name=ingress,namespace=gateway}":                1_700_010_800,
 		"flexregistration_certificate_not_before_timestamp_seconds{name=ingress,namespace=gateway}":               1_699_996_400,
@@ -249,19 +253,19 @@ func TestFlexRegistrationsAreCollected(t *testing.T) {
 
 func TestWhatIsNotKnownIsAbsent(t *testing.T) {
 	unknown := &v1alpha1.FlexRegistration{ObjectMeta: metav1.ObjectMeta{Namespace: "gateway", Name: "ingress"}}
-	for name := range everything(t, NewActivity(), unknown) {
+	for name := range everything(t, unknown) {
 		NewWithT(t).Expect(name).NotTo(ContainSubstring("timestamp"))
 	}
 }
 
 func TestWhatIsGoneIsGone(t *testing.T) {
-	for name := range everything(t, NewActivity()) {
+	for name := range everything(t) {
 		NewWithT(t).Expect(name).NotTo(ContainSubstring("name="))
 	}
 }
 
 func TestActivityIsCounted(t *testing.T) {
-	a := NewActivity()
+	a, registry := counting()
 	claimed := renewal.Record{Intent: &renewal.Intent{Since: noon.Add(-20 * time.Second)}}
 	a.Recorded(claimed, claimed.Failed(renewal.Failure{State: renewal.State(anypoint.RateLimited)}, renewal.Certificate{}, noon))
 	a.Recorded(claimed, claimed.Succeeded(renewal.Certificate{Fingerprint: "new"}, "", noon))
@@ -273,7 +277,7 @@ func TestActivityIsCounted(t *testing.T) {
 	}
 	a.Requested("token", 200)
 	a.Requested("token", 0)
-	expectSeries(t, everything(t, a), map[string]float64{
+	expectSeries(t, samples(scrape(t, &Fleet{Cache: cached(t)}, registry)), map[string]float64{
 		"flexregistration_renewals_total{reason=RateLimited,result=failed}": 1,
 		"flexregistration_renewals_total{reason=,result=succeeded}":         1,
 		"flexregistration_renewals_total{reason=MFARequired,result=failed}": 0,
@@ -299,7 +303,7 @@ func TestEachReasonIsThereFromTheStart(t *testing.T) {
 	declared := regexp.MustCompile(`(?m)^\t\w+ +Class = "(\w+)"$`).FindAllStringSubmatch(string(source), -1)
 	g.Expect(declared).NotTo(BeEmpty())
 	g.Expect(reasons).To(HaveLen(len(declared)))
-	series := everything(t, NewActivity())
+	series := everything(t)
 	for _, d := range declared {
 		g.Expect(series).To(HaveKeyWithValue("flexregistration_renewals_total{reason="+d[1]+",result=failed}", 0.0))
 	}
@@ -311,9 +315,9 @@ func TestNothingIsCountedWhereNobodyAsks(*testing.T) {
 
 func TestNamesFollowTheConventions(t *testing.T) {
 	g := NewWithT(t)
-	a := NewActivity()
+	a, registry := counting()
 	a.Requested("token", 200)
-	families := scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, a)
+	families := scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, registry)
 	problems, err := promlint.NewWithMetricFamilies(slices.Collect(maps.Values(families))).Lint()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(problems).To(BeEmpty())
@@ -322,10 +326,10 @@ func TestNamesFollowTheConventions(t *testing.T) {
 // TestDocumentation holds docs/metrics.md to list exactly the metrics that there are, with their types and labels.
 func TestDocumentation(t *testing.T) {
 	g := NewWithT(t)
-	a := NewActivity()
+	a, registry := counting()
 	a.Requested("token", 200)
 	var exist []string
-	for _, f := range scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, a) {
+	for _, f := range scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, registry) {
 		var labels []string
 		for _, l := range f.GetMetric()[0].GetLabel() {
 			labels = append(labels, l.GetName())
@@ -334,8 +338,7 @@ func TestDocumentation(t *testing.T) {
 	}
 	// All that is described was there to be seen.
 	descriptions := make(chan *prometheus.Desc, 100)
-	ConnectionCollector{}.Describe(descriptions)
-	a.Describe(descriptions)
+	registry.Describe(descriptions)
 	g.Expect(exist).To(HaveLen(len(descriptions)+len(families)+1), "and unmanaged gateways")
 
 	page, err := os.ReadFile("../../docs/metrics.md")
