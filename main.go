@@ -256,7 +256,7 @@ func run(arguments []string) error {
 	if err := o.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the controller: %w", err)
 	}
-	if err := o.watchConnections(mgr); err != nil {
+	if err := o.watchConnections(mgr, fleet); err != nil {
 		return fmt.Errorf("setting up the controller of ExperienceHubConnections: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -402,9 +402,9 @@ func listUnmanaged() error {
 	return nil
 }
 
-// watchConnections adds the controller of ExperienceHubConnections, where the cluster has such when the operator starts: who has
-// no API Experience Hub leaves their CRD away.
-func (o *options) watchConnections(mgr ctrl.Manager) error {
+// watchConnections adds the controller of ExperienceHubConnections, and has them told by metrics, where the cluster has such when the
+// operator starts: who has no API Experience Hub leaves their CRD away.
+func (o *options) watchConnections(mgr ctrl.Manager, fleet *metrics.Fleet) error {
 	if !o.experienceHub {
 		return nil
 	}
@@ -424,9 +424,7 @@ func (o *options) watchConnections(mgr ctrl.Manager) error {
 	case err != nil:
 		return fmt.Errorf("finding out whether the cluster has them: %w", err)
 	}
-	if err := ctrlmetrics.Registry.Register(metrics.ConnectionCollector{Cache: o.Cache}); err != nil {
-		return fmt.Errorf("setting up metrics: %w", err)
-	}
+	fleet.Connections = true
 	return (&controllers.ConnectionReconciler{
 		Client: o.Client, Cache: o.Cache, APIReader: o.APIReader, Recorder: o.Recorder, Clock: o.Clock,
 		Anypoint: o.Platform, Salesforce: asked, CheckInterval: o.CheckInterval, ObserveOnly: o.ObserveOnly,

@@ -15,14 +15,6 @@ import (
 // prefix of the names of metrics of FlexRegistrations.
 const prefix = "flexregistration_"
 
-// oneIf is how a metric says yes, 1, or no, 0.
-func oneIf(yes bool) int64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
 // The values of the label result.
 const (
 	succeeded = "succeeded"

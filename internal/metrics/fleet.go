@@ -26,18 +26,20 @@ import (
 	"github.com/flexops/flex-registration-operator/internal/gateway"
 )
 
-// Fleet tells of the FlexRegistrations in a cache, and of the gateways that none covers. It writes them one by one, after what the
-// client library tells of the process: the library would have the series of all in memory at a time, which is more than the objects
-// themselves are.
+// Fleet tells of the FlexRegistrations in a cache, of the gateways that none covers, and of ExperienceHubConnections. It writes them
+// one by one, after what the client library tells of the process: the library would have the series of all in memory at a time, which
+// is more than the objects themselves are.
 type Fleet struct {
 	Cache client.Reader
+	// Connections says that the cache has ExperienceHubConnections.
+	Connections bool
 	// Shard says that the cache has some FlexRegistrations only, so that it can't tell which gateways none covers.
 	Shard bool
 	// Access says who is served; nil for everybody.
 	Access *Access
 }
 
-// listTimeout bounds a collector's lists, which ask nobody but the cache, and wait for nothing but its first sight of the cluster.
+// listTimeout bounds the lists, which ask nobody but the cache, and wait for nothing but its first sight of the cluster.
 const listTimeout = 4 * time.Second
 
 // Filter is a server.Options.FilterProvider.
@@ -105,14 +107,19 @@ func (w *writer) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// family is a metric of FlexRegistrations. All are gauges; docs/metrics.md has them.
-type family struct {
+// family is a metric of the resources of a kind. All are gauges; docs/metrics.md has them.
+type family[T client.Object] struct {
 	name, help string
-	tell       func(*text, *v1alpha1.FlexRegistration)
+	tell       func(*text, T)
 }
 
+const (
+	suspendedHelp = "Whether spec.suspend is set: 1 or 0."
+	conditionHelp = "The conditions: 1 for each that there is."
+)
+
 // families are those of FlexRegistrations.
-var families = []family{
+var families = []family[*v1alpha1.FlexRegistration]{
 	{"certificate_not_after_timestamp_seconds", "When the certificate in the gateway's Secret expires.", func(t *text, fr *v1alpha1.FlexRegistration) {
 		if fr.Status.Certificate != nil {
 			t.moment(fr, &fr.Status.Certificate.NotAfter)
@@ -135,47 +142,65 @@ var families = []family{
 	{"failed_attempts", "Failed attempts to renew the present certificate.", func(t *text, fr *v1alpha1.FlexRegistration) {
 		t.sample(int64(fr.Status.FailedAttempts), "name", fr.Name, "namespace", fr.Namespace)
 	}},
-	{"suspended", "Whether spec.suspend is set: 1 or 0.", func(t *text, fr *v1alpha1.FlexRegistration) {
-		t.sample(oneIf(fr.Spec.Suspend), "name", fr.Name, "namespace", fr.Namespace)
-	}},
-	{"condition", "The conditions: 1 for each that there is.", func(t *text, fr *v1alpha1.FlexRegistration) {
-		for i := range fr.Status.Conditions {
-			c := &fr.Status.Conditions[i]
-			t.sample(1, "name", fr.Name, "namespace", fr.Namespace, "reason", c.Reason, "status", string(c.Status), "type", c.Type)
-		}
-	}},
+	{"suspended", suspendedHelp, func(t *text, fr *v1alpha1.FlexRegistration) { t.suspended(fr, fr.Spec.Suspend) }},
+	{"condition", conditionHelp, func(t *text, fr *v1alpha1.FlexRegistration) { t.conditions(fr, fr.Status.Conditions) }},
 }
 
-// write writes them in the order of their names, which compresses better than another.
+// write tells what can be told, where not all can be listed.
 func (f *Fleet) write(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
+	t := &text{Writer: bufio.NewWriter(w)}
+	return errors.Join(f.writeRegistrations(ctx, t), f.writeConnections(ctx, t), t.Flush())
+}
+
+func (f *Fleet) writeRegistrations(ctx context.Context, t *text) error {
 	var all v1alpha1.FlexRegistrationList
 	if err := f.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing FlexRegistrations: %w", err)
 	}
-	slices.SortFunc(all.Items, func(a, b *v1alpha1.FlexRegistration) int {
-		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
-	t := &text{Writer: bufio.NewWriter(w)}
-	for _, m := range families {
-		t.begin(prefix+m.name, m.help)
-		for _, fr := range all.Items {
-			m.tell(t, fr)
-		}
-	}
+	tell(t, prefix, families, all.Items)
 	if f.Shard {
-		return t.Flush()
+		return nil
 	}
 	unmanaged, err := gateway.Unmanaged(ctx, f.Cache, metav1.NamespaceAll, all.Items)
 	if err != nil {
-		err = fmt.Errorf("looking for gateways that no FlexRegistration covers: %w", err)
+		return fmt.Errorf("looking for gateways that no FlexRegistration covers: %w", err)
 	}
 	t.begin("flex_gateway_unmanaged", "Deployments with a Flex Gateway's registration that no FlexRegistration covers: 1 for each.")
 	for _, d := range unmanaged {
 		t.sample(1, "deployment", d.Name, "namespace", d.Namespace)
 	}
-	return errors.Join(err, t.Flush())
+	return nil
+}
+
+func (f *Fleet) writeConnections(ctx context.Context, t *text) error {
+	if !f.Connections {
+		return nil
+	}
+	var list v1alpha1.ExperienceHubConnectionList
+	if err := f.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing ExperienceHubConnections: %w", err)
+	}
+	all := make([]*v1alpha1.ExperienceHubConnection, len(list.Items))
+	for i := range list.Items {
+		all[i] = &list.Items[i]
+	}
+	tell(t, "experiencehubconnection_", connectionFamilies, all)
+	return nil
+}
+
+// tell writes the metrics of all resources of a kind, in the order of their names, which compresses better than another.
+func tell[T client.Object](t *text, start string, families []family[T], all []T) {
+	slices.SortFunc(all, func(a, b T) int {
+		return cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
+	})
+	for _, m := range families {
+		t.begin(start+m.name, m.help)
+		for _, one := range all {
+			m.tell(t, one)
+		}
+	}
 }
 
 // text is Prometheus's text format, of one family after the other:
@@ -191,14 +216,16 @@ func (t *text) begin(family, help string) {
 	fmt.Fprintf(t, "# HELP %s %s\n# TYPE %s gauge\n", family, help, family) // Flush tells
 }
 
-// sample writes a value, with labels as pairs of a name and a value, in the order of their names: names of objects, and words of ours,
-// of which Go's quoting and Prometheus's make the same.
+// escaped is a label's value as the format has it.
+var escaped = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+
+// sample writes a value, with labels as pairs of a name and a value, in the order of their names.
 func (t *text) sample(value int64, labels ...string) {
 	b := append(t.AvailableBuffer(), t.family...)
 	before := byte('{')
 	for i, part := range labels {
 		if i%2 == 1 {
-			b = strconv.AppendQuote(b, part)
+			b = append(append(append(b, '"'), escaped.Replace(part)...), '"')
 			continue
 		}
 		b = append(append(append(b, before), part...), '=')
@@ -209,8 +236,23 @@ func (t *text) sample(value int64, labels ...string) {
 }
 
 // moment writes a time, where it is known.
-func (t *text) moment(fr *v1alpha1.FlexRegistration, at *metav1.Time) {
+func (t *text) moment(of client.Object, at *metav1.Time) {
 	if !at.IsZero() {
-		t.sample(at.Unix(), "name", fr.Name, "namespace", fr.Namespace)
+		t.sample(at.Unix(), "name", of.GetName(), "namespace", of.GetNamespace())
+	}
+}
+
+func (t *text) suspended(of client.Object, yes bool) {
+	value := int64(0)
+	if yes {
+		value = 1
+	}
+	t.sample(value, "name", of.GetName(), "namespace", of.GetNamespace())
+}
+
+func (t *text) conditions(of client.Object, all []metav1.Condition) {
+	for i := range all {
+		c := &all[i]
+		t.sample(1, "name", of.GetName(), "namespace", of.GetNamespace(), "reason", c.Reason, "status", string(c.Status), "type", c.Type)
 	}
 }

@@ -105,7 +105,6 @@ func unzipped(t *testing.T, r io.Reader) string {
 func scrape(t *testing.T, fleet *Fleet, registry *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
 	g := NewWithT(t)
-	g.Expect(registry.Register(ConnectionCollector{Cache: fleet.Cache})).To(Succeed())
 	server := httptest.NewServer(serving(t, fleet, logr.Discard(), promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	defer server.Close()
 	var bodies []string
@@ -175,7 +174,7 @@ func counting() (*Activity, *prometheus.Registry) {
 func everything(t *testing.T, objects ...client.Object) map[string]float64 {
 	t.Helper()
 	_, registry := counting()
-	return samples(scrape(t, &Fleet{Cache: cached(t, objects...)}, registry))
+	return samples(scrape(t, &Fleet{Cache: cached(t, objects...), Connections: true}, registry))
 }
 
 // answering serves a fleet after a process's answer, and returns what is answered to a scraper that takes gzip, and what is logged.
@@ -317,7 +316,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	g := NewWithT(t)
 	a, registry := counting()
 	a.Requested("token", 200)
-	families := scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, registry)
+	families := scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection()), Connections: true}, registry)
 	problems, err := promlint.NewWithMetricFamilies(slices.Collect(maps.Values(families))).Lint()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(problems).To(BeEmpty())
@@ -329,7 +328,7 @@ func TestDocumentation(t *testing.T) {
 	a, registry := counting()
 	a.Requested("token", 200)
 	var exist []string
-	for _, f := range scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection())}, registry) {
+	for _, f := range scrape(t, &Fleet{Cache: cached(t, full(), unmanagedDeployment(), connection()), Connections: true}, registry) {
 		var labels []string
 		for _, l := range f.GetMetric()[0].GetLabel() {
 			labels = append(labels, l.GetName())
@@ -339,7 +338,7 @@ func TestDocumentation(t *testing.T) {
 	// All that is described was there to be seen.
 	descriptions := make(chan *prometheus.Desc, 100)
 	registry.Describe(descriptions)
-	g.Expect(exist).To(HaveLen(len(descriptions)+len(families)+1), "and unmanaged gateways")
+	g.Expect(exist).To(HaveLen(len(descriptions)+len(families)+len(connectionFamilies)+1), "and unmanaged gateways")
 
 	page, err := os.ReadFile("../../docs/metrics.md")
 	g.Expect(err).NotTo(HaveOccurred())
