@@ -170,11 +170,14 @@ func flags(o *options) *pflag.FlagSet {
 
 func run(arguments []string) error {
 	var o options
-	if err := flags(&o).Parse(arguments); err != nil {
-		if errors.Is(err, pflag.ErrHelp) {
-			return nil
-		}
+	set := flags(&o)
+	switch err := set.Parse(arguments); {
+	case errors.Is(err, pflag.ErrHelp):
+		return nil
+	case err != nil:
 		return err
+	case set.NArg() > 0:
+		return fmt.Errorf("%q is neither a flag nor a command: write values of flags as --FLAG=VALUE; --help has both", set.Arg(0))
 	}
 	level, err := zapcore.ParseLevel(o.logLevel)
 	if err != nil {
