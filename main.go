@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -303,6 +304,11 @@ func (o *options) readScope() error {
 	}
 	if !selector.Empty() {
 		o.Scope.Selector = selector
+	}
+	for _, namespace := range o.Scope.Namespaces {
+		if len(validation.IsDNS1123Label(namespace)) > 0 { // An empty one would stand for all.
+			return fmt.Errorf("--namespaces: %q is no name of a namespace: write them with commas and without spaces", namespace)
+		}
 	}
 	switch {
 	case len(o.secrets) == 0:

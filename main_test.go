@@ -16,3 +16,12 @@ func TestWhatIsNoFlagIsRefused(t *testing.T) {
 		g.Expect(run(arguments)).To(MatchError(ContainSubstring(`"%s" is neither a flag nor a command`, last)))
 	}
 }
+
+// TestNamespacesHaveNames: an empty one would stand for all.
+func TestNamespacesHaveNames(t *testing.T) {
+	g := NewWithT(t)
+	t.Setenv("KUBECONFIG", "/nowhere")
+	for _, flag := range []string{"--namespaces=a,", "--namespaces=a, b", "--namespaces=a/b"} {
+		g.Expect(run([]string{"--renewer=exec", flag})).To(MatchError(ContainSubstring("is no name of a namespace")), flag)
+	}
+}
