@@ -79,8 +79,11 @@ func (p *plugin) editing(cmd *cobra.Command, s selection, e *edit) *cobra.Comman
 	var f editFlags
 	f.bind(cmd)
 	if !s.one {
-		s.bind(cmd, s.connections)
+		s.bind(cmd)
 		cmd.Args = s.required
+	}
+	if s.connections {
+		cmd.Flags().BoolVar(&s.all, "all", false, "All of the namespace or, with -A, of the cluster.")
 	}
 	cmd.ValidArgsFunction = p.complete(&s)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

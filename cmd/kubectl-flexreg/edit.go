@@ -97,7 +97,7 @@ func (p *plugin) perform(ctx context.Context, f *editFlags, s *selection, names 
 	}
 	waits.Wait()
 	err = errors.Join(problems...)
-	if slices.ContainsFunc(problems, func(err error) bool { return err != nil && !errors.As(err, &notReady{}) }) {
+	if slices.ContainsFunc(problems, func(err error) bool { return err != nil && !errors.As(err, new(notReady)) }) {
 		return errors.New(err.Error()) // It is not only an outcome.
 	}
 	return err

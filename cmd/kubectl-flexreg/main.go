@@ -30,9 +30,9 @@ const (
 )
 
 // notReady is an outcome, rather than a failure of the command.
-type notReady struct{ message string }
+type notReady string
 
-func (e notReady) Error() string { return e.message }
+func (e notReady) Error() string { return string(e) }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,11 +47,10 @@ func run(ctx context.Context, arguments []string, streams genericiooptions.IOStr
 	root := newRoot(streams, now) //nolint:contextcheck // Commands have it from cobra.
 	root.SetArgs(arguments)
 	err := root.ExecuteContext(ctx)
-	var outcome notReady
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.As(err, &outcome):
+	}
+	if errors.As(err, new(notReady)) {
 		fmt.Fprintln(streams.ErrOut, plain(err))
 		return exitNotReady
 	}

@@ -18,8 +18,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -460,31 +460,22 @@ func (s *suite) nobodyIsOverwritten() {
 
 // rehearse plays the operator, with the field that it tells the handled request in.
 func (s *suite) rehearse() {
-	answer := func(status, reason string) {
+	answer := func(status metav1.ConditionStatus, reason string) {
 		s.Helper()
 		s.Eventually(func(g Gomega) {
-			u := empty(flexRegistration)
-			g.Expect(s.admin.Get(s.Context(), client.ObjectKey{Namespace: unwatched, Name: "ingress"}, u)).To(Succeed())
-			request := u.GetAnnotations()["gateway.flexops.dev/rehearse"]
-			handled, _, _ := unstructured.NestedString(u.Object, "status", "lastHandledRehearsal")
-			g.Expect(request).NotTo(Or(BeEmpty(), Equal(handled)))
-			g.Expect(unstructured.SetNestedField(u.Object, request, "status", "lastHandledRehearsal")).To(Succeed())
-			conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-			for i := range conditions {
-				if c := conditions[i].(map[string]any); c["type"] == "Rehearsed" {
-					c["status"], c["reason"], c["message"] = status, reason, "the rehearsal was "+reason
-				}
-			}
-			g.Expect(unstructured.SetNestedSlice(u.Object, conditions, "status", "conditions")).To(Succeed())
-			g.Expect(s.admin.Status().Update(s.Context(), u)).To(Succeed())
-			g.Expect(s.admin.Get(s.Context(), client.ObjectKey{Namespace: unwatched, Name: "ingress"}, u)).To(Succeed())
-			stored, _, _ := unstructured.NestedString(u.Object, "status", "lastHandledRehearsal")
-			g.Expect(stored).To(Equal(request), "the API server knows of the field")
+			fr := &s.get(unwatched, "ingress").FlexRegistration
+			request := fr.Annotations[v1alpha1.AnnotationRehearse]
+			g.Expect(request).NotTo(Or(BeEmpty(), Equal(fr.Status.LastHandledRehearsal)))
+			fr.Status.LastHandledRehearsal = request
+			rehearsed := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionRehearsed)
+			rehearsed.Status, rehearsed.Reason, rehearsed.Message = status, reason, "the rehearsal was "+reason
+			g.Expect(s.admin.Status().Update(s.Context(), fr)).To(Succeed())
 		}).Should(Succeed())
 	}
 	for _, expected := range []struct {
-		status, reason string
-		code           int
+		status metav1.ConditionStatus
+		reason string
+		code   int
 	}{{"True", "Passed", 0}, {"False", "WouldFail", 2}, {"Unknown", "Incomplete", 2}, {"True", "Passed", 0}} {
 		s.clock.Step(time.Second)
 		done := make(chan ran, 1)

@@ -141,12 +141,6 @@ func (r *resource) is(kind string) bool { return meta.IsStatusConditionTrue(r.St
 // observed says that the status speaks of the present spec.
 func (r *resource) observed() bool { return r.Status.ObservedGeneration >= r.Generation }
 
-func empty(kind schema.GroupVersionKind) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(kind)
-	return u
-}
-
 func emptyList(kind schema.GroupVersionKind) *unstructured.UnstructuredList {
 	list := &unstructured.UnstructuredList{}
 	list.SetGroupVersionKind(kind)
@@ -154,7 +148,8 @@ func emptyList(kind schema.GroupVersionKind) *unstructured.UnstructuredList {
 }
 
 func get(ctx context.Context, c client.Reader, kind schema.GroupVersionKind, key client.ObjectKey) (*resource, error) {
-	u := empty(kind)
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(kind)
 	if err := c.Get(ctx, key, u); err != nil {
 		return nil, explained(fmt.Sprintf("getting %s %s", kind.Kind, key), kind, err)
 	}
@@ -182,12 +177,9 @@ type selection struct {
 	all, allNamespaces bool
 }
 
-func (s *selection) bind(cmd *cobra.Command, withAll bool) {
+func (s *selection) bind(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&s.selector, "selector", "l", "", "Those with these labels, such as app=ingress,stage!=test.")
 	cmd.Flags().BoolVarP(&s.allNamespaces, "all-namespaces", "A", false, "Those of all namespaces.")
-	if withAll {
-		cmd.Flags().BoolVar(&s.all, "all", false, "All of the namespace or, with -A, of the cluster.")
-	}
 }
 
 // required refuses a command line that neither names nor selects anything.

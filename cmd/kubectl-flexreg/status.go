@@ -42,9 +42,9 @@ func (p *plugin) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			byAttention(all, p.clock.Now())
-			wide := *format.OutputFormat == formatWide
 			v := view{w: p.Out, now: p.clock.Now(), colours: printers.AllowsColorOutput(p.Out)}
+			byAttention(all, v.now)
+			wide := *format.OutputFormat == formatWide
 			switch {
 			case !wide && *format.OutputFormat+*format.TemplatePrinterFlags.TemplateArgument != "":
 				err = printAs(format, all, len(names) == 1, p.Out)
@@ -58,10 +58,10 @@ func (p *plugin) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return verdict(all, p.clock.Now())
+			return verdict(all, v.now)
 		},
 	}
-	s.bind(cmd, false)
+	s.bind(cmd)
 	format.AddFlags(cmd)
 	cmd.Flag("output").Usage = "Output format. One of: (" + strings.Join(append(format.AllowedFormats(), formatWide), ", ") + ")."
 	return cmd
@@ -116,7 +116,7 @@ func verdict(all []*resource, now time.Time) error {
 	}
 	const most = 5 // names
 	named := not[:min(len(not), most)]
-	return notReady{fmt.Sprintf("%d of %d not Ready: %s%s", len(not), len(all), strings.Join(named, ", "), when(len(not) > most, ", …"))}
+	return notReady(fmt.Sprintf("%d of %d not Ready: %s%s", len(not), len(all), strings.Join(named, ", "), when(len(not) > most, ", …")))
 }
 
 // byAttention sorts by who needs somebody first.

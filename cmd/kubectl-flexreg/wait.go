@@ -29,12 +29,12 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 			told = now
 			fmt.Fprintln(p.ErrOut, p.clock.Now().UTC().Format(time.RFC3339), r.String()+": "+now)
 		}
-		done := e.reached(r, value)
-		if done && r.is(about) || done && about == v1alpha1.ConditionReady {
+		ready := about == v1alpha1.ConditionReady
+		switch done := e.reached(r, value); {
+		case done && (ready || r.is(about)):
 			return true, nil
-		}
-		if done || about == v1alpha1.ConditionReady && answered(before, r) && givenUp(r) {
-			return false, notReady{fmt.Sprintf("%s: %s", r, told)}
+		case done || ready && answered(before, r) && givenUp(r):
+			return false, notReady(r.String() + ": " + told)
 		}
 		return false, nil
 	}
@@ -44,12 +44,12 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 	_, err := watchtools.Until(ctx, changed.ResourceVersion, &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		return c.Watch(ctx, emptyList(changed.kind()), client.InNamespace(changed.Namespace), &client.ListOptions{Raw: &o, FieldSelector: fields.OneTermEqualSelector("metadata.name", changed.Name)})
 	}}, func(event watch.Event) (bool, error) {
-		object, ok := event.Object.(*unstructured.Unstructured)
-		if !ok {
+		object, is := event.Object.(*unstructured.Unstructured)
+		switch {
+		case event.Type == watch.Error || !is:
 			return false, apierrors.FromObject(event.Object)
-		}
-		if event.Type == watch.Deleted {
-			return false, notReady{changed.String() + " was deleted"}
+		case event.Type == watch.Deleted:
+			return false, notReady(changed.String() + " was deleted")
 		}
 		r, err := newResource(object)
 		if err != nil {
@@ -57,12 +57,11 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 		}
 		return look(r)
 	})
-	var outcome notReady
 	switch {
-	case err == nil || errors.As(err, &outcome):
+	case err == nil || errors.As(err, new(notReady)):
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return notReady{fmt.Sprintf("%s: timed out waiting; it goes on without. The last state: %s", changed, told)}
+		return notReady(fmt.Sprintf("%s: timed out waiting; it goes on without. The last state: %s", changed, told))
 	}
 	return fmt.Errorf("waiting for %s: %w", changed, err)
 }
