@@ -33,7 +33,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/flexops/flex-registration-operator/api/v1alpha1"
 	"github.com/flexops/flex-registration-operator/controllers"
@@ -66,24 +65,18 @@ const (
 )
 
 type options struct {
-	// Reconciler has the settings that are its own; run adds what it works with.
+	// Reconciler, manager and jobs have the settings that are their own; run adds what they work with.
 	controllers.Reconciler
-	salesforceHosts         []string
-	experienceHub           bool
-	renewer                 string
-	flexctl                 string
-	jobs                    job.Config
-	secrets                 []string
-	selector                string
-	anypointCA              string
-	leaderElect             bool
-	leaderElectionID        string
-	leaderElectionNamespace string
-	metricsAddress          string
-	metricsSecure           bool
-	metricsCertificate      string
-	probeAddress            string
-	logLevel                string
+	manager         ctrl.Options
+	jobs            job.Config
+	salesforceHosts []string
+	experienceHub   bool
+	renewer         string
+	flexctl         string
+	secrets         []string
+	selector        string
+	anypointCA      string
+	logLevel        string
 }
 
 func main() {
@@ -146,15 +139,15 @@ func flags(o *options) *pflag.FlagSet {
 	f.IntVar(&o.MaxRenewalsPerMinute, "max-renewals-per-minute", 20, "How many renewals begin in a minute, the most urgent first; 0 for any number. Anypoint limits how often it may be asked.")
 	f.IntVar(&o.MaxFailedRollouts, "max-failed-rollouts", 2, "After how many failed rollouts in a row, of any gateways, renewals pause that are not urgent; 0 for never. One a day is tried all the same.")
 	f.BoolVar(&o.ObserveOnly, "observe-only", false, "Only watch, and tell in the status what is due and what is wrong: nothing is renewed, published or rolled, and nothing written but the status of FlexRegistrations. Set --leader-elect=false and run one replica.")
-	f.BoolVar(&o.leaderElect, "leader-elect", inCluster, "Work only while holding a lease, so that one of several replicas does. It is released on stop. On by default in a cluster.")
-	f.StringVar(&o.leaderElectionID, "leader-election-id", "", "The name of the lease. Operators that share a fleet (--selector) have one each, and must name it. Default: flex-registration-operator.")
-	f.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
+	f.BoolVar(&o.manager.LeaderElection, "leader-elect", inCluster, "Work only while holding a lease, so that one of several replicas does. It is released on stop. On by default in a cluster.")
+	f.StringVar(&o.manager.LeaderElectionID, "leader-election-id", "", "The name of the lease. Operators that share a fleet (--selector) have one each, and must name it. Default: flex-registration-operator.")
+	f.StringVar(&o.manager.LeaderElectionNamespace, "leader-election-namespace", "", "The namespace of the lease. Default: the operator's own.")
 
 	f = sets.FlagSet("Observability")
-	f.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "Where Prometheus metrics are served, at /metrics; 0 for nowhere.")
-	f.BoolVar(&o.metricsSecure, "metrics-secure", false, "Serve metrics over TLS, to those only who have a token of the cluster and the right to get the URL /metrics.")
-	f.StringVar(&o.metricsCertificate, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for --metrics-secure, which are read anew when they change. Default: a certificate that nobody has signed, made at the start.")
-	f.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0 for nowhere.")
+	f.StringVar(&o.manager.Metrics.BindAddress, "metrics-bind-address", ":8080", "Where Prometheus metrics are served, at /metrics; 0 for nowhere.")
+	f.BoolVar(&o.manager.Metrics.SecureServing, "metrics-secure", false, "Serve metrics over TLS, to those only who have a token of the cluster and the right to get the URL /metrics.")
+	f.StringVar(&o.manager.Metrics.CertDir, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for --metrics-secure, which are read anew when they change. Default: a certificate that nobody has signed, made at the start.")
+	f.StringVar(&o.manager.HealthProbeBindAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served; 0 for nowhere.")
 	f.StringVar(&o.logLevel, "log-level", "info", "What is logged, as JSON lines on standard error: error, info or debug.")
 
 	all := pflag.NewFlagSet("manager", pflag.ContinueOnError)
@@ -202,29 +195,21 @@ func run(arguments []string) error {
 	config.UserAgent = userAgent()
 	config.WarningHandlerWithContext = controllers.Warnings{WarningHandlerWithContext: log.NewKubeAPIWarningLogger(log.KubeAPIWarningLoggerOptions{})}
 
-	// A renewal that is under way when the operator is stopped is finished and recorded first.
-	grace := renewal.Hold + controllers.OutcomeGrace
 	fleet := &metrics.Fleet{Shard: o.Scope.Selector != nil}
-	if o.metricsSecure {
+	if o.manager.Metrics.SecureServing {
 		fleet.Access = &metrics.Access{Clock: clock.RealClock{}}
 	}
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        gateway.NewScheme(),
-		Cache:                         o.Scope.CacheOptions(),
-		Client:                        controllers.ClientOptions(),
-		Metrics:                       metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertificate, FilterProvider: fleet.Filter},
-		HealthProbeBindAddress:        o.probeAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              cmp.Or(o.leaderElectionID, "flex-registration-operator"),
-		LeaderElectionNamespace:       o.leaderElectionNamespace,
-		LeaderElectionReleaseOnCancel: true,
-		// A leader that can't reach the API server for a while goes on holding the answer of the platform: losing the
-		// lease would end it. SIGTERM releases the lease, so only a crash costs the whole duration.
-		LeaseDuration:           ptr.To(5 * time.Minute),
-		RenewDeadline:           ptr.To(4 * time.Minute),
-		RetryPeriod:             ptr.To(5 * time.Second),
-		GracefulShutdownTimeout: &grace,
-	})
+	m := &o.manager
+	m.Scheme, m.Cache, m.Client = gateway.NewScheme(), o.Scope.CacheOptions(), controllers.ClientOptions()
+	m.Metrics.FilterProvider = fleet.Filter
+	m.LeaderElectionID = cmp.Or(m.LeaderElectionID, "flex-registration-operator")
+	// A leader that can't reach the API server for a while goes on holding the answer of the platform: losing the
+	// lease would end it. SIGTERM releases the lease, so only a crash costs the whole duration.
+	m.LeaderElectionReleaseOnCancel = true
+	m.LeaseDuration, m.RenewDeadline, m.RetryPeriod = ptr.To(5*time.Minute), ptr.To(4*time.Minute), ptr.To(5*time.Second)
+	// A renewal that is under way when the operator is stopped is finished and recorded first.
+	m.GracefulShutdownTimeout = ptr.To(renewal.Hold + controllers.OutcomeGrace)
+	mgr, err := ctrl.NewManager(config, o.manager)
 	if err != nil {
 		return fmt.Errorf("setting up: %w", err)
 	}
@@ -280,9 +265,9 @@ func (o *options) check() error {
 		return fmt.Errorf("--renewer=%s: write %s or %s", o.renewer, renewerJob, renewerExec)
 	case o.CheckInterval != 0 && o.CheckInterval < time.Hour:
 		return fmt.Errorf("--check-interval=%s: write at least 1h, or 0 for never", o.CheckInterval)
-	case o.ObserveOnly && o.leaderElect:
+	case o.ObserveOnly && o.manager.LeaderElection:
 		return errors.New("--observe-only writes no lease: run one replica, with --leader-elect=false")
-	case o.selector != "" && o.leaderElect && o.leaderElectionID == "":
+	case o.selector != "" && o.manager.LeaderElection && o.manager.LeaderElectionID == "":
 		return errors.New("--selector needs --leader-election-id, the name of this operator's own lease: operators with one lease in a namespace work one at a time")
 	case o.renewer == renewerJob && !o.ObserveOnly && o.jobs.OperatorImage == "" && os.Getenv(podName) == "":
 		return fmt.Errorf("--renewer=job needs --job-image outside of a pod that has its name in %s and %s: the image that the operator itself runs from", podName, podNamespace)
