@@ -18,7 +18,7 @@ import (
 // server has then stored, parsed. Nothing else in the Secret changes; if somebody has written it since it was read, nothing
 // does.
 func Publish(ctx context.Context, w client.Writer, secret *corev1.Secret, key string, newest *registration.Registration) (*corev1.Secret, *registration.Registration, error) {
-	id := secret.Namespace + "/" + secret.Name
+	id := client.ObjectKeyFromObject(secret)
 	merged, err := registration.Merge(secret.Data, key, newest)
 	if err != nil {
 		return nil, nil, fmt.Errorf("merging the renewed registration into Secret %s: %w", id, err)

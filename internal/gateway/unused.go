@@ -37,7 +37,7 @@ func ListRecords(ctx context.Context, r client.Reader, namespaces ...string) (ma
 
 // RetireRecord notes that a record has no FlexRegistration and, when that has been so for thirty days, removes it.
 // It stays as long as the gateway's Secret does not hold its newest registration: it may be the only copy.
-func RetireRecord(ctx context.Context, c client.Client, r client.Reader, namespace, name string, now time.Time) error {
+func RetireRecord(ctx context.Context, w client.Writer, r client.Reader, namespace, name string, now time.Time) error {
 	secret := &corev1.Secret{}
 	if err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
 		return client.IgnoreNotFound(err)
@@ -48,7 +48,7 @@ func RetireRecord(ctx context.Context, c client.Client, r client.Reader, namespa
 		return nil //nolint:nilerr // What the operator can't read is not its own to remove.
 	case record.UnusedSince.IsZero():
 		record.UnusedSince = now
-		return record.Save(ctx, c, g)
+		return record.Save(ctx, w, g)
 	case now.Sub(record.UnusedSince) < unusedRecordsKept:
 		return nil
 	}
@@ -60,7 +60,7 @@ func RetireRecord(ctx context.Context, c client.Client, r client.Reader, namespa
 	if err != nil || published.Certificate().Fingerprint != record.Newest.Certificate().Fingerprint {
 		return nil //nolint:nilerr // See above: the record stays.
 	}
-	err = c.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
+	err = w.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
 	if apierrors.IsConflict(err) {
 		return nil // Somebody uses it again.
 	}
