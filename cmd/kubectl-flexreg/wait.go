@@ -62,6 +62,8 @@ func (p *plugin) await(ctx context.Context, c client.WithWatch, before, changed 
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return notReady(fmt.Sprintf("%s: timed out waiting; it goes on without. The last state: %s", changed, told))
+	case ctx.Err() != nil:
+		err = context.Cause(ctx) // Until says that it has timed out.
 	}
 	return fmt.Errorf("waiting for %s: %w", changed, err)
 }
