@@ -310,3 +310,10 @@ func issueWith(t *testing.T, public any, signer *ecdsa.PrivateKey, serial *big.I
 	}
 	return pemOf("CERTIFICATE", string(der))
 }
+
+func TestRegistrationsAreNotPrinted(t *testing.T) {
+	r := mustParse(t, dataOf(fileOf(newPair(t, 24*time.Hour))))
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		NewWithT(t).Expect(fmt.Sprintf(verb, r)).To(Equal("[registration]"), verb)
+	}
+}

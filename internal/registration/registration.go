@@ -11,7 +11,10 @@
 // The file is input from outside and holds a private key. No error of this package quotes it: see Error.
 package registration
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+)
 
 const (
 	// DefaultKey is the Secret key, and the file name, of a registration.
@@ -39,6 +42,9 @@ type Registration struct {
 	secret      *node  // the Secret document, normalised, with chain and key
 	documents   []byte // config and secret as YAML
 }
+
+// Format keeps every fmt verb from printing the key.
+func (r *Registration) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[registration]")) }
 
 // AgentID returns the gateway's id on the platform (spec.platformConnection.agentId): a UUID in lower case, with
 // dashes.
