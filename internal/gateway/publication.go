@@ -109,9 +109,9 @@ func (p *Publication) Publish(ctx context.Context, w client.Writer, from *corev1
 	}
 	secret.Data[p.Key] = merged[key]
 	delete(secret.Data, registration.CertificateKey)
-	if p.Published, err = registration.Parse(secret.Data, p.Key); err != nil { // It is split over two files.
+	if _, err = registration.Parse(secret.Data, p.Key); err != nil { // It is split over two files.
 		secret.Data[registration.CertificateKey] = merged[registration.CertificateKey]
-		p.Published, err = registration.Parse(secret.Data, p.Key)
+		_, err = registration.Parse(secret.Data, p.Key)
 	}
 	if err == nil {
 		err = write(ctx, w, secret)
@@ -120,5 +120,6 @@ func (p *Publication) Publish(ctx context.Context, w client.Writer, from *corev1
 		return fmt.Errorf("publishing the renewed registration to Secret %s: %w", id, err)
 	}
 	p.secret = *secret
-	return nil
+	p.Published, err = readBack(secret, p.Key, newest)
+	return err
 }

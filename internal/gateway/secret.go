@@ -28,14 +28,21 @@ func Publish(ctx context.Context, w client.Writer, secret *corev1.Secret, key st
 	if err := w.Update(ctx, written, FieldOwner); err != nil {
 		return nil, nil, fmt.Errorf("writing the renewed registration to Secret %s: %w", id, err)
 	}
-	parsed, err := registration.Parse(written.Data, key)
+	parsed, err := readBack(written, key, newest)
+	return written, parsed, err
+}
+
+// readBack reads a registration in a Secret as the API server says that it has stored it: webhooks may change what is written.
+func readBack(stored *corev1.Secret, key string, written *registration.Registration) (*registration.Registration, error) {
+	id := client.ObjectKeyFromObject(stored)
+	parsed, err := registration.Parse(stored.Data, key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the registration in Secret %s back: %w", id, err)
+		return nil, fmt.Errorf("reading the registration in Secret %s back: %w", id, err)
 	}
-	if parsed.Certificate().Fingerprint != newest.Certificate().Fingerprint {
-		return nil, nil, fmt.Errorf("reading Secret %s back: something has replaced the registration as it was written", id)
+	if parsed.Certificate().Fingerprint != written.Certificate().Fingerprint {
+		return nil, fmt.Errorf("reading Secret %s back: something has replaced the registration as it was written", id)
 	}
-	return written, parsed, nil
+	return parsed, nil
 }
 
 // isNew says that a Secret was not read, so that it is yet to be made.
