@@ -108,7 +108,7 @@ func flags(o *options) *pflag.FlagSet {
 	f.StringSliceVar(&o.AnypointHosts, "anypoint-hosts", []string{"anypoint.mulesoft.com", "eu1.anypoint.mulesoft.com", "gov.anypoint.mulesoft.com"},
 		"Control planes that credentials may be sent to, as host or host:port. A registration that names another one is never renewed.")
 	f.DurationVar(&o.CheckInterval, "check-interval", 24*time.Hour, "How often it is checked, beside when something changes, whether Anypoint accepts the credentials, whether a renewal would go through, and what the replicas run with: from 1h, or 0 for never.")
-	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint is asked over HTTP.")
+	f.StringVar(&o.anypointCA, "anypoint-ca", "", "A file with certificates in PEM to trust beside the system's when Anypoint, or Salesforce, is asked over HTTP: a proxy may have one for both.")
 	f.BoolVar(&o.experienceHub, "experience-hub", false, "Watch ExperienceHubConnections, where the cluster has such when the operator starts. It takes rights of its own, without which the operator can't start then, and is not for --secrets.")
 	f.StringSliceVar(&o.salesforceHosts, "salesforce-hosts", []string{"*.my.salesforce.com"},
 		"Hosts of Salesforce organizations that credentials of ExperienceHubConnections may be sent to: host, host:port, or *.DOMAIN.")
