@@ -34,8 +34,11 @@ func TestCacheKeepsNoManifestsNorManagers(t *testing.T) {
 	}})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(kept).To(Equal(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "d", Annotations: map[string]string{"mine": "stays"}}}))
-	_, err = Scope{}.CacheOptions().DefaultTransform(&corev1.Pod{})
-	g.Expect(err).NotTo(HaveOccurred())
+	for _, annotations := range []map[string]string{nil, {"kubectl.kubernetes.io/last-applied-configuration": "{}"}} {
+		kept, err = Scope{}.CacheOptions().DefaultTransform(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(kept).To(Equal(&corev1.Pod{}))
+	}
 }
 
 func TestChangesConcernWhoNamesWhatHasChanged(t *testing.T) {
