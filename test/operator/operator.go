@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -86,6 +87,9 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
+// settingLogger guards what all operators of a process share, and of which the last one counts.
+var settingLogger sync.Mutex
+
 // Start runs an operator with fresh memory.
 func Start(o Options) (*Operator, error) {
 	op := &Operator{done: make(chan error, 1)}
@@ -110,7 +114,9 @@ func Start(o Options) (*Operator, error) {
 	if o.Namespace != "" {
 		scope.Namespaces = []string{o.Namespace}
 	}
+	settingLogger.Lock()
 	ctrl.SetLogger(logger)
+	settingLogger.Unlock()
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:     gateway.NewScheme(),
 		Cache:      scope.CacheOptions(),
