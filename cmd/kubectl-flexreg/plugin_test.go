@@ -470,6 +470,7 @@ func (s *suite) rehearse() {
 			rehearsed := meta.FindStatusCondition(fr.Status.Conditions, v1alpha1.ConditionRehearsed)
 			rehearsed.Status, rehearsed.Reason, rehearsed.Message = status, reason, "the rehearsal was "+reason
 			g.Expect(s.admin.Status().Update(s.Context(), fr)).To(Succeed())
+			g.Expect(s.get(unwatched, "ingress").Status.LastHandledRehearsal).To(Equal(request), "the API server knows of the field")
 		}).Should(Succeed())
 	}
 	for _, expected := range []struct {

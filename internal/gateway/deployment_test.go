@@ -182,6 +182,9 @@ func TestDeploymentsAreSmallAndHoldNoSecrets(t *testing.T) {
 	encoded, err := json.Marshal(NewDeployment(whole))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(string(encoded)).NotTo(ContainSubstring("a secret"))
+	all, err := json.Marshal(whole)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(len(encoded)).To(BeNumerically("<", len(all)*2/3))
 	g.Expect(int(reflect.TypeFor[Deployment]().Size())).To(BeNumerically("<=", int(reflect.TypeFor[appsv1.Deployment]().Size()/2)))
 	g.Expect(int(reflect.TypeFor[Container]().Size())).To(BeNumerically("<=", int(reflect.TypeFor[corev1.Container]().Size()/2)))
 }

@@ -38,6 +38,7 @@ func flexRegistration(name string) *v1alpha1.FlexRegistration {
 func gatewayOf(pod corev1.PodSpec) *gateway.Gateway {
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "ingress"}}
 	d.Spec.Template.Spec = pod
+	d.Spec.Template.Labels = map[string]string{"app.kubernetes.io/name": "flex-gateway", "team": "edge"}
 	d.Spec.Template.Spec.Volumes = append(d.Spec.Template.Spec.Volumes,
 		corev1.Volume{Name: "registration", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "registration"}}})
 	return &gateway.Gateway{Namespace: namespace, SecretName: "registration", Key: registration.DefaultKey, Deployments: []*gateway.Deployment{gateway.NewDeployment(d)}}

@@ -32,6 +32,7 @@ func TestJobOfAnyGateway(t *testing.T) {
 			expectRestricted(g, &j.Spec.Template.Spec)
 			expectNoToken(g, &j.Spec.Template.Spec)
 			expectUser(g, j.Spec.Template.Spec.SecurityContext, config.AssignedUser)
+			g.Expect(j.Spec.Template.Labels).NotTo(Or(HaveKey("app.kubernetes.io/name"), HaveKey("team")), "or the gateway's Service would send it traffic")
 			g.Expect(j.Spec.Template.Labels).To(And(HaveKeyWithValue("egress", "anypoint"), HaveKeyWithValue(LabelComponent, ComponentRenewal), HaveKeyWithValue(LabelFlexRegistration, "ingress"), HaveKeyWithValue("sidecar.istio.io/inject", "false")))
 			g.Expect(j.Spec.Template.Annotations).To(HaveKeyWithValue("sidecar.istio.io/inject", "false"))
 			encoded, err := json.Marshal(j)
