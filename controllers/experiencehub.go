@@ -205,9 +205,9 @@ func (r *ConnectionReconciler) usingSecret(ctx context.Context, object client.Ob
 	if err := r.Client.List(ctx, &all, client.InNamespace(object.GetNamespace())); err != nil {
 		log.FromContext(ctx).Error(err, "listing the ExperienceHubConnections that a Secret concerns", "namespace", object.GetNamespace())
 	}
-	for i := range all.Items {
-		if slices.Contains(credentialsOf(&all.Items[i]), object.GetName()) {
-			found = append(found, requestFor(&all.Items[i]))
+	for _, c := range all.Items {
+		if slices.Contains(credentialsOf(c), object.GetName()) {
+			found = append(found, requestFor(c))
 		}
 	}
 	return found

@@ -227,5 +227,5 @@ type ExperienceHubConnection struct {
 type ExperienceHubConnectionList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []ExperienceHubConnection `json:"items"`
+	Items           []*ExperienceHubConnection `json:"items"` // pointers, so that a list of what is in a cache copies none
 }

@@ -359,11 +359,11 @@ type FlexRegistration struct {
 	Status FlexRegistrationStatus `json:"status,omitempty,omitzero"`
 }
 
-// FlexRegistrationList is a list of FlexRegistrations. It has pointers, so that a list of what is in a cache copies none.
+// FlexRegistrationList is a list of FlexRegistrations.
 //
 // +kubebuilder:object:root=true
 type FlexRegistrationList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
-	Items           []*FlexRegistration `json:"items"`
+	Items           []*FlexRegistration `json:"items"` // pointers, so that a list of what is in a cache copies none
 }

@@ -107,9 +107,13 @@ func (in *ExperienceHubConnectionList) DeepCopyInto(out *ExperienceHubConnection
 	in.ListMeta.DeepCopyInto(&out.ListMeta)
 	if in.Items != nil {
 		in, out := &in.Items, &out.Items
-		*out = make([]ExperienceHubConnection, len(*in))
+		*out = make([]*ExperienceHubConnection, len(*in))
 		for i := range *in {
-			(*in)[i].DeepCopyInto(&(*out)[i])
+			if (*in)[i] != nil {
+				in, out := &(*in)[i], &(*out)[i]
+				*out = new(ExperienceHubConnection)
+				(*in).DeepCopyInto(*out)
+			}
 		}
 	}
 }

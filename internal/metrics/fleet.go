@@ -178,15 +178,11 @@ func (f *Fleet) writeConnections(ctx context.Context, t *text) error {
 	if !f.Connections {
 		return nil
 	}
-	var list v1alpha1.ExperienceHubConnectionList
-	if err := f.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+	var all v1alpha1.ExperienceHubConnectionList
+	if err := f.Cache.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing ExperienceHubConnections: %w", err)
 	}
-	all := make([]*v1alpha1.ExperienceHubConnection, len(list.Items))
-	for i := range list.Items {
-		all[i] = &list.Items[i]
-	}
-	tell(t, "experiencehubconnection_", connectionFamilies, all)
+	tell(t, "experiencehubconnection_", connectionFamilies, all.Items)
 	return nil
 }
 
