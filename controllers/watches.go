@@ -101,9 +101,14 @@ func (r *Reconciler) peersOf(ctx context.Context, object client.Object) []reconc
 		return nil
 	}
 	found := r.list(ctx, anyone, client.MatchingFields{pausedIndex: "true"})
-	sameAgent := func(other *v1alpha1.FlexRegistration) bool { return agentID(other) == agentID(fr) }
-	if agents := r.list(ctx, sameAgent, client.MatchingFields{agentIndex: beginning(agentID(fr))}); len(agents) > 1 || !slices.Contains(agents, requestFor(fr)) {
-		found = append(found, agents...)
+	agents, err := r.ofAgent(ctx, agentID(fr))
+	if err != nil {
+		log.FromContext(ctx).Error(err, "finding whom a change concerns")
+	}
+	if len(agents) > 1 || !slices.ContainsFunc(agents, func(other *v1alpha1.FlexRegistration) bool { return requestFor(other) == requestFor(fr) }) {
+		for _, other := range agents {
+			found = append(found, requestFor(other))
+		}
 	}
 	return append(found, r.list(ctx, func(other *v1alpha1.FlexRegistration) bool {
 		// Those that wait because the credentials were refused for the one that has changed.
