@@ -20,7 +20,7 @@ func NewDeployment(whole *appsv1.Deployment) *Deployment {
 		d.Annotations = map[string]string{metav1.InitialEventsAnnotationKey: end} // It is a bookmark: a watch has shown all that there is.
 	}
 	spec, pod := &whole.Spec, newPodSpec(&whole.Spec.Template.Spec)
-	if !slices.ContainsFunc(pod.Volumes, func(v Volume) bool { return v.Secret != nil || v.Projected != nil }) {
+	if !slices.ContainsFunc(pod.Volumes, Volume.mayHoldSecret) {
 		d.Spec.Template.Spec.Volumes = pod.Volumes
 		return d
 	}
@@ -33,11 +33,10 @@ func NewDeployment(whole *appsv1.Deployment) *Deployment {
 		d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: rolling.MaxUnavailable}
 	}
 	d.Status = whole.Status
+	c := progressing(d)
 	d.Status.Conditions = nil
-	for _, c := range whole.Status.Conditions {
-		if c.Type == appsv1.DeploymentProgressing {
-			d.Status.Conditions = []appsv1.DeploymentCondition{{Type: c.Type, Reason: c.Reason, LastUpdateTime: c.LastUpdateTime}}
-		}
+	if c.Type != "" {
+		d.Status.Conditions = []appsv1.DeploymentCondition{{Type: c.Type, Reason: c.Reason, LastUpdateTime: c.LastUpdateTime}}
 	}
 	return d
 }
@@ -64,13 +63,16 @@ func newPodSpec(whole *corev1.PodSpec) *PodSpec {
 		pod.SecurityContext = security
 	}
 	for i := range whole.Volumes {
-		if v := &whole.Volumes[i]; v.Secret != nil || v.Projected != nil || v.Name == registrationVolume {
-			pod.Volumes = append(pod.Volumes, Volume{v.Name, v.Secret, v.Projected})
+		w := &whole.Volumes[i]
+		if v := (Volume{w.Name, w.Secret, w.Projected}); v.mayHoldSecret() || v.Name == registrationVolume {
+			pod.Volumes = append(pod.Volumes, v)
 		}
 	}
 	pod.InitContainers, pod.Containers = mountingAny(pod.Volumes, whole.InitContainers), mountingAny(pod.Volumes, whole.Containers)
 	return pod
 }
+
+func (v Volume) mayHoldSecret() bool { return v.Secret != nil || v.Projected != nil }
 
 func mountingAny(volumes []Volume, whole []corev1.Container) (all []Container) {
 	for i := range whole {

@@ -61,6 +61,11 @@ func SecretMetadata() *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Secret"}}
 }
 
+// SecretMetadataList is for a list of such.
+func SecretMetadataList() *metav1.PartialObjectMetadataList {
+	return &metav1.PartialObjectMetadataList{TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "SecretList"}}
+}
+
 // Version of an object, by its UID and resourceVersion; "" of one that was not found.
 func Version(object client.Object) string {
 	if object.GetUID() == "" {

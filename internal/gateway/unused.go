@@ -23,8 +23,7 @@ func ListRecords(ctx context.Context, r client.Reader, namespaces ...string) (ma
 	}
 	found := map[string][]string{}
 	for _, namespace := range namespaces {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+		list := SecretMetadataList()
 		if err := r.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{recordLabel: recordComponent}); err != nil {
 			return nil, fmt.Errorf("listing records: %w", err)
 		}

@@ -90,9 +90,9 @@ func (a *attempt) look(ctx context.Context, credentials anypoint.Credentials) (*
 
 // result reads what the pod has handed over; nil where there is none yet.
 func (a *attempt) result(ctx context.Context) (*registration.Registration, error) {
-	handoff := &corev1.Secret{}
-	if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, handoff); client.IgnoreNotFound(err) != nil {
-		return nil, a.unread(a.handoffError("reading", err))
+	handoff, err := a.readHandoff(ctx)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, a.unread(err)
 	}
 	renewed, err := handedOver(handoff)
 	if err != nil {

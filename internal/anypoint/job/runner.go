@@ -248,9 +248,7 @@ func (r *Runner) Leftovers(ctx context.Context, fr *v1alpha1.FlexRegistration, o
 
 // made is what the renewals of a FlexRegistration have made, from the cache: Jobs, and the metadata of Secrets.
 func (r *Runner) made(ctx context.Context, fr *v1alpha1.FlexRegistration) ([]client.Object, error) {
-	secrets := &metav1.PartialObjectMetadataList{}
-	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	found, err := r.owned(ctx, fr, secrets)
+	found, err := r.owned(ctx, fr, gateway.SecretMetadataList())
 	if err != nil {
 		return nil, err
 	}

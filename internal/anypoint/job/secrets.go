@@ -79,11 +79,18 @@ func (a *attempt) createHandoff(ctx context.Context, old *registration.Registrat
 	return secret, nil, err
 }
 
+// readHandoff reads the handoff Secret; an empty one, and an error, where there is none.
+func (a *attempt) readHandoff(ctx context.Context) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, secret)
+	return secret, a.handoffError("reading", err)
+}
+
 // earlierHandoff reads the handoff Secret that is there.
 func (a *attempt) earlierHandoff(ctx context.Context) (*corev1.Secret, error) {
-	earlier := &corev1.Secret{}
-	if err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: a.fr.Namespace, Name: HandoffName(a.fr.Name)}, earlier); err != nil {
-		return nil, a.handoffError("reading", err)
+	earlier, err := a.readHandoff(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if earlier.Type != HandoffType {
 		return nil, fmt.Errorf("there is a Secret %s/%s, in which the pod is to hand its result over, that was not made by the operator: rename it, or rename FlexRegistration %s", earlier.Namespace, earlier.Name, a.fr.Name)
